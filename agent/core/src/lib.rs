@@ -1,0 +1,12 @@
+//! The decisions of zhenyin and the evidence formats, as a sans-IO library.
+//! Never reads a clock, a file, the network or the environment, never starts a thread: time, bytes and
+//! randomness come in as arguments, and everything that must happen comes out as a value.
+//!
+//! Files stand in reading order; a file imports only from files above it in this list.
+
+#![forbid(unsafe_code)]
+
+pub mod biometric;
+pub mod card;
+pub mod ids;
+pub mod time;
