@@ -6,7 +6,7 @@
 
 #![forbid(unsafe_code)]
 
-pub mod biometric;
-pub mod card;
 pub mod ids;
 pub mod time;
+pub mod biometric;
+pub mod card;
