@@ -10,3 +10,4 @@ pub mod ids;
 pub mod time;
 pub mod biometric;
 pub mod card;
+pub mod pin;
