@@ -3,7 +3,10 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::time::WallTime;
 
 /// Citizen identity number, 18 characters with a correct check character (GB 11643).
 #[derive(Clone, PartialEq, Eq, Hash, Zeroize, ZeroizeOnDrop)]
@@ -176,6 +179,18 @@ impl CalendarDate {
         }
         Self::new(text[..4].parse().ok()?, text[4..6].parse().ok()?, text[6..].parse().ok()?)
     }
+
+    /// The date on a calendar in China (UTC+8, no daylight saving) at `wall`; `None` outside years 0 to 9999.
+    pub fn in_china(wall: WallTime) -> Option<Self> {
+        let text = WallTime(wall.0.saturating_add(8 * 3_600_000)).rfc3339();
+        Self::new(text.get(..4)?.parse().ok()?, text.get(5..7)?.parse().ok()?, text.get(8..10)?.parse().ok()?)
+    }
+
+    /// Whole years from this date to `today`; 0 when `today` lies before it.
+    pub fn years_until(self, today: Self) -> u16 {
+        let had_birthday = (today.month, today.day) >= (self.month, self.day);
+        today.year.saturating_sub(self.year).saturating_sub(u16::from(!had_birthday))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -216,7 +231,8 @@ pub enum HolderData {
 }
 
 /// Something odd that does not stop the reading and goes into the record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum CardWarning {
     /// Bytes of the name are not valid GB18030.
     NameEncoding,
@@ -224,6 +240,8 @@ pub enum CardWarning {
     BirthDateDiffers,
     /// Sex on the card differs from the one in the identity number.
     SexDiffers,
+    /// A date, region or code besides the identity number and the name is not in its format and was left out.
+    FieldUnreadable,
 }
 
 /// One complete reading of one card: nothing in it was mixed from two cards.
@@ -284,6 +302,16 @@ mod tests {
         check("110105190102290010", IdNumberError::BirthDate);
         check("11010518490A070010", IdNumberError::NotADigit { position: 11 });
         check("１10105184903070010", IdNumberError::Length { found: 18 });
+    }
+
+    #[test]
+    fn age_counts_whole_years_on_chinas_calendar() {
+        let birth = CalendarDate::new(2012, 11, 22).unwrap();
+        let day_before = WallTime::parse_rfc3339("2026-11-21T15:59:59.999Z").unwrap();
+        let birthday = WallTime::parse_rfc3339("2026-11-21T16:00:00.000Z").unwrap();
+        assert_eq!(birth.years_until(CalendarDate::in_china(day_before).unwrap()), 13);
+        assert_eq!(birth.years_until(CalendarDate::in_china(birthday).unwrap()), 14);
+        assert_eq!(CalendarDate::new(2030, 1, 1).unwrap().years_until(birth), 0);
     }
 
     #[test]

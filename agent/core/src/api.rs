@@ -1,0 +1,112 @@
+//! What a screen, HIS or command line may ask of the terminal and what it is told: the local API's types.
+//! Never carries a biometric value; a PIN comes in and is never printed or echoed.
+
+use serde::{Deserialize, Serialize};
+
+use crate::card::CardWarning;
+use crate::decision::{DocumentCheck, Method, Reason};
+use crate::enrolled::Role;
+use crate::fault::Fault;
+use crate::ids::{Sequence, SessionId, SubjectToken};
+use crate::look::Hint;
+use crate::pin::Pin;
+
+/// One act at the desk. Only one runs at a time: a workstation has one camera and one reader.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "purpose", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// A member of staff takes the workstation: by look, or by card and PIN; the first success wins.
+    StaffLogin,
+    StaffLogout,
+    /// A patient checks in: card, then face or staff.
+    PatientVisit,
+    /// A member of staff is enrolled: card, consent, PIN, three good looks.
+    StaffEnrolment { role: Role },
+    /// A patient wants to be recognised at later visits: card, consent, three good looks.
+    PatientEnrolment,
+    /// Reads a card and tells what it said, masked. No event beyond `card.read`.
+    CardRead,
+}
+
+/// What a person answered to a [`Step`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Answer {
+    Consent { agree: bool },
+    /// "Without face": an equal way, at any moment.
+    WithoutFace,
+    Pin { pin: Pin },
+    Document { document: DocumentKind, check: DocumentCheck },
+    Cancel,
+}
+
+/// The second document that staff compared with the person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DocumentKind {
+    ResidentId,
+    InsuranceCode,
+    Passport,
+    HouseholdRegister,
+    ResidencePermit,
+}
+
+/// What the screen should show now. Progress only: never an outcome.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "kebab-case")]
+pub enum Step {
+    /// Face the screen or insert the card; both work.
+    LookOrPresentCard,
+    PresentCard,
+    /// The last reading failed; nothing of it was kept.
+    PresentCardAgain { fault: Fault },
+    AskConsent,
+    Look { hint: Option<Hint>, taken: u8, wanted: u8 },
+    /// Face is out of this act; card and PIN go on.
+    UseCard { reason: Reason },
+    ChoosePin,
+    EnterPin { tries_left: u8 },
+    /// Staff compare the person with a document.
+    AskStaff { reason: Reason },
+}
+
+/// How an act ended. Given out only after its events are durable.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "kebab-case")]
+pub enum Outcome {
+    SignedIn { operator: SubjectToken, name: String, role: Role, method: Method },
+    SignedOut { operator: SubjectToken },
+    NotSignedIn { reason: Reason },
+    Verified { subject: SubjectToken, name: Option<String>, method: Method },
+    NotVerified { reason: Reason },
+    Enrolled { subject: SubjectToken, name: String, face: bool },
+    NotEnrolled { reason: Reason },
+    CardRead { name: Option<String>, region: String, version: String, locked: bool, warnings: Vec<CardWarning> },
+    /// Something prevented a decision. Nothing was accepted.
+    Failed { fault: Fault },
+}
+
+/// The last word on one act: its outcome and the events that record it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reply {
+    pub session: SessionId,
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    pub events: Vec<Sequence>,
+}
+
+/// Why a request or an answer was not taken. Nothing changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "kebab-case")]
+pub enum Refusal {
+    #[error("another act is under way: finish or cancel it first")]
+    Busy,
+    #[error("no such act is under way")]
+    NoSuchSession,
+    #[error("this answer is not asked for now")]
+    NotAsked,
+    #[error("nobody is signed in: a member of staff signs in first")]
+    NobodySignedIn,
+    #[error("the terminal cannot record events now, so it takes no act: see `zhenyin status`")]
+    NotRecording,
+}

@@ -1,0 +1,66 @@
+//! Reads one card and tells what it said, masked: for IT at the counter and for `zhenyin card read`.
+//! Never tells a number.
+
+use crate::act::{ActInput, CardEvent, Out, Scene};
+use crate::api::{Answer, Outcome, Refusal, Step};
+use crate::decision::Reason;
+use crate::event::act::{CardFault, CardRead};
+
+#[derive(Debug)]
+pub(crate) enum CardCheck {
+    ExpectCard,
+    Done,
+}
+
+const WAIT_S: u64 = 60;
+
+impl CardCheck {
+    pub(crate) fn begin(out: &mut Out) -> Self {
+        out.step(Step::PresentCard);
+        out.deadline(WAIT_S);
+        Self::ExpectCard
+    }
+
+    pub(crate) fn handle(self, input: ActInput, scene: &Scene<'_>, out: &mut Out) -> Self {
+        match (self, input) {
+            (Self::Done, _) => Self::Done,
+            (Self::ExpectCard, ActInput::Card(CardEvent::Read(identity))) => {
+                out.record(&CardRead::of(&identity, scene.pepper));
+                out.finish(Outcome::CardRead {
+                    name: identity.holder().map(|h| h.name.masked()),
+                    region: identity.issued.code.region(),
+                    version: identity.issued.version.clone(),
+                    locked: identity.holder().is_none(),
+                    warnings: identity.warnings.clone(),
+                });
+                Self::Done
+            }
+            (Self::ExpectCard, ActInput::Card(CardEvent::Failed(fault))) => {
+                out.record(&CardFault { subject: None, fault });
+                out.finish(Outcome::Failed { fault });
+                Self::Done
+            }
+            (Self::ExpectCard, ActInput::Answer(Answer::Cancel)) => {
+                out.finish(Outcome::NotVerified { reason: Reason::Cancelled });
+                Self::Done
+            }
+            (Self::ExpectCard, ActInput::Deadline) => {
+                out.finish(Outcome::NotVerified { reason: Reason::TimedOut });
+                Self::Done
+            }
+            (Self::ExpectCard, ActInput::Answer(_)) => {
+                out.refuse(Refusal::NotAsked);
+                Self::ExpectCard
+            }
+            (
+                Self::ExpectCard,
+                ActInput::Card(CardEvent::Removed)
+                | ActInput::Face(_)
+                | ActInput::CameraGone
+                | ActInput::Found(_)
+                | ActInput::Staff(_)
+                | ActInput::Stored(_),
+            ) => Self::ExpectCard,
+        }
+    }
+}

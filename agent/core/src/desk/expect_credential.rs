@@ -1,0 +1,194 @@
+//! Looks and waits for a card at the same time.
+//! Never tells an attacker why: a refused look and an unknown face read the same on the screen.
+
+use super::{ExpectPin, Login, open_session};
+use crate::act::{ActInput, CardEvent, Effect, Out, Scene, identify};
+use crate::api::{Answer, Outcome, Refusal, Step};
+use crate::biometric::Probe;
+use crate::card::CardIdentity;
+use crate::decision::{Decision, Evidence, Method, Reason, decide};
+use crate::enrolled::Enrolled;
+use crate::event::act::{ActKind, CardFault, CardRead, FaceRecord, PadFailed, SessionDenied};
+use crate::ids::{SubjectKind, SubjectToken};
+use crate::look::{Look, Looked};
+
+#[derive(Debug)]
+pub(crate) struct ExpectCredential {
+    face: Face,
+    /// Set while the store looks for the holder of the card just read.
+    asked: Option<SubjectToken>,
+}
+
+#[derive(Debug)]
+enum Face {
+    /// Waiting for the list of staff.
+    Waiting,
+    Open { staff: Vec<Enrolled>, look: Look },
+    Closed(Reason),
+}
+
+const WAIT_S: u64 = 60;
+
+impl ExpectCredential {
+    pub(super) fn enter(scene: &Scene<'_>, out: &mut Out) -> Self {
+        out.deadline(WAIT_S);
+        let mut state = Self { face: Face::Waiting, asked: None };
+        if scene.usable_face().is_some() {
+            out.step(Step::LookOrPresentCard);
+            out.push(Effect::ListStaff);
+        } else if scene.face_rests {
+            state.close_face(Reason::AttemptLimit, out);
+        } else {
+            state.close_face(Reason::CameraUnavailable, out);
+        }
+        state
+    }
+
+    pub(super) fn handle(mut self, input: ActInput, scene: &Scene<'_>, out: &mut Out) -> Login {
+        match input {
+            ActInput::Staff(staff) => self.staff_listed(staff, scene, out),
+            ActInput::Face(observation) => {
+                let Face::Open { look, .. } = &mut self.face else {
+                    return Login::ExpectCredential(self);
+                };
+                match look.take(observation) {
+                    Looked::More(hint) => {
+                        let (taken, wanted) = (look.taken(), look.wanted());
+                        out.step(Step::Look { hint: Some(hint), taken, wanted });
+                    }
+                    Looked::Attack => {
+                        out.record(&PadFailed { subject: None, act: ActKind::Login });
+                        out.push(Effect::FaceFailed);
+                        self.close_face(Reason::PresentationAttack, out);
+                    }
+                    Looked::Done(probes) => return self.identify(&probes, scene, out),
+                }
+                Login::ExpectCredential(self)
+            }
+            ActInput::Card(event) => self.card(event, scene, out),
+            ActInput::Found(found) => self.found(found, scene, out),
+            ActInput::CameraGone => {
+                self.close_face(Reason::CameraUnavailable, out);
+                Login::ExpectCredential(self)
+            }
+            ActInput::Answer(answer) => self.answer(&answer, out),
+            ActInput::Deadline => self.give_up(Reason::TimedOut, out),
+            ActInput::Stored(_) => Login::ExpectCredential(self),
+        }
+    }
+
+    fn answer(mut self, answer: &Answer, out: &mut Out) -> Login {
+        match answer {
+            Answer::WithoutFace => self.close_face(Reason::FaceDeclined, out),
+            Answer::Cancel => return self.give_up(Reason::Cancelled, out),
+            Answer::Consent { .. } | Answer::Pin { .. } | Answer::Document { .. } => {
+                out.refuse(Refusal::NotAsked);
+            }
+        }
+        Login::ExpectCredential(self)
+    }
+
+    fn staff_listed(mut self, staff: Vec<Enrolled>, scene: &Scene<'_>, out: &mut Out) -> Login {
+        if let (Face::Waiting, Some(rules)) = (&self.face, scene.usable_face()) {
+            let comparable = |e: &Enrolled| e.reference.as_ref().is_some_and(|r| r.model() == rules.model);
+            let staff: Vec<_> = staff.into_iter().filter(|e| e.role.is_some() && comparable(e)).collect();
+            if staff.is_empty() {
+                self.close_face(Reason::NotEnrolled, out);
+            } else {
+                out.push(Effect::Camera(true));
+                self.face = Face::Open { staff, look: Look::new(rules.probe_frames) };
+            }
+        }
+        Login::ExpectCredential(self)
+    }
+
+    fn identify(mut self, probes: &[Probe], scene: &Scene<'_>, out: &mut Out) -> Login {
+        let Face::Open { staff, .. } = &self.face else { return Login::ExpectCredential(self) };
+        let found = scene.face.and_then(|rules| Some((identify(probes, staff, &rules)?, rules)));
+        let Some(((evidence, who), rules)) = found else {
+            self.close_face(Reason::NotEnrolled, out);
+            return Login::ExpectCredential(self);
+        };
+        let face = FaceRecord::of(&evidence, rules.model);
+        match (decide(&Evidence::Face(evidence), scene.policy_in_force), who.role.clone()) {
+            (Decision::Accept, Some(role)) => {
+                out.push(Effect::FaceSucceeded);
+                open_session(who, role, Method::Face, Some(face), scene, out)
+            }
+            (Decision::Accept, None) => {
+                self.close_face(Reason::NotEnrolled, out);
+                Login::ExpectCredential(self)
+            }
+            (Decision::Reject(reason) | Decision::Refer(reason), _) => {
+                out.record(&SessionDenied { subject: None, method: Method::Face, reason, face: Some(face) });
+                out.push(Effect::FaceFailed);
+                self.close_face(reason, out);
+                Login::ExpectCredential(self)
+            }
+        }
+    }
+
+    fn card(mut self, event: CardEvent, scene: &Scene<'_>, out: &mut Out) -> Login {
+        match event {
+            CardEvent::Read(identity) => self.card_read(&identity, scene, out),
+            CardEvent::Failed(fault) => {
+                out.record(&CardFault { subject: None, fault });
+                out.step(Step::PresentCardAgain { fault });
+                Login::ExpectCredential(self)
+            }
+            CardEvent::Removed => {
+                self.asked = None;
+                Login::ExpectCredential(self)
+            }
+        }
+    }
+
+    fn card_read(mut self, identity: &CardIdentity, scene: &Scene<'_>, out: &mut Out) -> Login {
+        out.record(&CardRead::of(identity, scene.pepper));
+        let Some(holder) = identity.holder() else {
+            self.close_face(Reason::HolderLocked, out);
+            return Login::ExpectCredential(self);
+        };
+        // A hand on the card ends the look: whoever stands in view must not finish another one's login.
+        out.push(Effect::Camera(false));
+        self.face = Face::Closed(Reason::Cancelled);
+        let token = scene.pepper.token(SubjectKind::Operator, holder.id_number.expose());
+        out.push(Effect::Find(token.clone()));
+        self.asked = Some(token);
+        Login::ExpectCredential(self)
+    }
+
+    fn found(mut self, found: Option<Enrolled>, scene: &Scene<'_>, out: &mut Out) -> Login {
+        let Some(asked) = self.asked.take() else { return Login::ExpectCredential(self) };
+        let reason = match found {
+            Some(who) if who.token == asked => match (who.role.clone(), who.pin.clone()) {
+                (Some(_), Some(_)) if scene.pin_rests => Reason::AttemptLimit,
+                (Some(role), Some(pin)) => return ExpectPin::enter(who, role, pin, out),
+                (Some(_), None) => Reason::NoPin,
+                (None, _) => Reason::NotEnrolled,
+            },
+            Some(_) | None => Reason::NotEnrolled,
+        };
+        out.record(&SessionDenied { subject: Some(asked), method: Method::CardPin, reason, face: None });
+        out.step(Step::UseCard { reason });
+        self.face = Face::Closed(reason);
+        Login::ExpectCredential(self)
+    }
+
+    fn close_face(&mut self, reason: Reason, out: &mut Out) {
+        out.push(Effect::Camera(false));
+        out.step(Step::UseCard { reason });
+        self.face = Face::Closed(reason);
+    }
+
+    /// Ends the act; what was tried has been recorded when it was tried.
+    fn give_up(self, reason: Reason, out: &mut Out) -> Login {
+        let reason = match self.face {
+            Face::Closed(closed) if closed != Reason::FaceDeclined => closed,
+            Face::Closed(_) | Face::Open { .. } | Face::Waiting => reason,
+        };
+        out.finish(Outcome::NotSignedIn { reason });
+        Login::Done
+    }
+}
+

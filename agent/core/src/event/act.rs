@@ -1,0 +1,229 @@
+//! Events of the acts at the desk: one struct an event type (names: domain list, past tense, versioned).
+//! Never a raw score, a number, a name or a free text: codes, tokens and buckets only.
+
+use serde::Serialize;
+
+use super::EventData;
+use crate::biometric::ModelDigest;
+use crate::card::{CardIdentity, CardWarning};
+use crate::decision::{FaceEvidence, Method, Reason};
+use crate::enrolled::Role;
+use crate::fault::Fault;
+use crate::ids::{Pepper, SubjectKind, SubjectToken};
+
+macro_rules! event {
+    ($name:ident, $type:literal) => {
+        impl EventData for $name {
+            const TYPE: &'static str = $type;
+
+            fn subject(&self) -> Option<&SubjectToken> {
+                self.subject.as_ref()
+            }
+        }
+    };
+}
+
+/// What of a face comparison may be kept: the bucket, the PAD verdict and which model made it.
+#[derive(Clone, Debug, Serialize)]
+pub struct FaceRecord {
+    pub scorebucket: u8,
+    pub pad: &'static str,
+    pub model: String,
+}
+
+impl FaceRecord {
+    pub fn of(evidence: &FaceEvidence, model: ModelDigest) -> Self {
+        Self { scorebucket: evidence.bucket().value(), pad: "pass", model: model.short() }
+    }
+}
+
+/// In which act something happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ActKind {
+    Login,
+    Visit,
+    Enrolment,
+}
+
+/// A member of staff took the workstation.
+#[derive(Clone, Debug, Serialize)]
+pub struct SessionOpened {
+    #[serde(skip)]
+    pub subject: Option<SubjectToken>,
+    pub method: Method,
+    pub role: Role,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub face: Option<FaceRecord>,
+}
+event!(SessionOpened, "session.opened.v1");
+
+/// A try to take the workstation did not succeed.
+#[derive(Clone, Debug, Serialize)]
+pub struct SessionDenied {
+    /// Known only when a card said who.
+    #[serde(skip)]
+    pub subject: Option<SubjectToken>,
+    pub method: Method,
+    pub reason: Reason,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub face: Option<FaceRecord>,
+}
+event!(SessionDenied, "session.denied.v1");
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CloseCause {
+    SignedOut,
+    TakenOver,
+    AgentStopped,
+}
+
+/// A member of staff left the workstation.
+#[derive(Clone, Debug, Serialize)]
+pub struct SessionClosed {
+    #[serde(skip)]
+    pub subject: Option<SubjectToken>,
+    pub cause: CloseCause,
+}
+event!(SessionClosed, "session.closed.v1");
+
+/// Presentation attack detection refused a look.
+#[derive(Clone, Debug, Serialize)]
+pub struct PadFailed {
+    /// The claimed identity, when a card made a claim.
+    #[serde(skip)]
+    pub subject: Option<SubjectToken>,
+    pub act: ActKind,
+}
+event!(PadFailed, "pad.failed.v1");
+
+/// A card was read completely.
+#[derive(Clone, Debug, Serialize)]
+pub struct CardRead {
+    /// The card as an object, not its holder.
+    #[serde(skip)]
+    pub subject: Option<SubjectToken>,
+    /// Six digits of the issuing region.
+    pub region: String,
+    pub version: String,
+    pub holder: HolderAccess,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<CardWarning>,
+}
+event!(CardRead, "card.read.v1");
+
+impl CardRead {
+    pub fn of(identity: &CardIdentity, pepper: &Pepper) -> Self {
+        let issued = &identity.issued;
+        Self {
+            subject: Some(pepper.token(SubjectKind::Card, &issued.code.to_hex())),
+            region: issued.code.region(),
+            version: issued.version.clone(),
+            holder: if identity.holder().is_some() { HolderAccess::Read } else { HolderAccess::Locked },
+            warnings: identity.warnings.clone(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HolderAccess {
+    Read,
+    Locked,
+}
+
+/// A card or the reader failed during an act; nothing of the reading was kept.
+#[derive(Clone, Debug, Serialize)]
+pub struct CardFault {
+    #[serde(skip)]
+    pub subject: Option<SubjectToken>,
+    pub fault: Fault,
+}
+event!(CardFault, "card.fault.v1");
+
+/// A patient's identity was verified.
+#[derive(Clone, Debug, Serialize)]
+pub struct VisitVerified {
+    #[serde(skip)]
+    pub subject: Option<SubjectToken>,
+    pub method: Method,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub face: Option<FaceRecord>,
+    /// Who vouched, on the staff path; who was signed in, on the face path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operator: Option<SubjectToken>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub document: Option<crate::api::DocumentKind>,
+    /// Why the face path was not taken or did not end it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+}
+event!(VisitVerified, "visit.verified.v1");
+
+/// A patient's identity could not be verified. Nobody is accused; the service may go on without insurance.
+#[derive(Clone, Debug, Serialize)]
+pub struct VisitUnverified {
+    #[serde(skip)]
+    pub subject: Option<SubjectToken>,
+    pub reason: Reason,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operator: Option<SubjectToken>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub document: Option<crate::api::DocumentKind>,
+}
+event!(VisitUnverified, "visit.unverified.v1");
+
+/// A look did not match and the patient may look once more.
+#[derive(Clone, Debug, Serialize)]
+pub struct VisitRetried {
+    #[serde(skip)]
+    pub subject: Option<SubjectToken>,
+    pub reason: Reason,
+    pub face: FaceRecord,
+}
+event!(VisitRetried, "visit.retry.v1");
+
+/// A person agreed that this terminal keeps a reference of their face for verification.
+#[derive(Clone, Debug, Serialize)]
+pub struct ConsentGranted {
+    #[serde(skip)]
+    pub subject: Option<SubjectToken>,
+    pub purpose: &'static str,
+    pub basis: &'static str,
+}
+event!(ConsentGranted, "consent.granted.v1");
+
+/// A person chose not to use the face. An ordinary outcome.
+#[derive(Clone, Debug, Serialize)]
+pub struct ConsentRefused {
+    #[serde(skip)]
+    pub subject: Option<SubjectToken>,
+    pub purpose: &'static str,
+}
+event!(ConsentRefused, "consent.refused.v1");
+
+/// A member of staff was enrolled with a role and a PIN, with or without face.
+#[derive(Clone, Debug, Serialize)]
+pub struct StaffBound {
+    #[serde(skip)]
+    pub subject: Option<SubjectToken>,
+    pub role: Role,
+    /// Who was signed in and vouches; absent for the first person of a terminal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub supervisor: Option<SubjectToken>,
+}
+event!(StaffBound, "staff.bound.v1");
+
+/// A biometric reference was created on this terminal.
+#[derive(Clone, Debug, Serialize)]
+pub struct TemplateCreated {
+    #[serde(skip)]
+    pub subject: Option<SubjectToken>,
+    pub model: String,
+    pub frames: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub supervisor: Option<SubjectToken>,
+}
+event!(TemplateCreated, "template.created.v1");

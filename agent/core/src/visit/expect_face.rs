@@ -1,0 +1,107 @@
+//! Compares the person in front of the camera with the reference of the card's holder.
+//! Never accuses: after the second look that does not match, staff help.
+
+use super::{ExpectStaff, Patient, Visit};
+use crate::act::{ActInput, Effect, FaceRules, Out, Scene, verify};
+use crate::api::{Answer, Outcome, Refusal, Step};
+use crate::biometric::{Probe, Reference};
+use crate::decision::{Decision, Evidence, FaceEvidence, Method, Reason, decide};
+use crate::event::act::{ActKind, FaceRecord, PadFailed, VisitRetried, VisitVerified};
+use crate::look::{Look, Looked};
+
+#[derive(Debug)]
+pub(crate) struct ExpectFace {
+    patient: Patient,
+    reference: Reference,
+    look: Look,
+    looks_left: u8,
+}
+
+/// How long a patient is asked to look before staff help.
+const WAIT_S: u64 = 20;
+/// Looks that may fail to match before staff help.
+const LOOKS: u8 = 2;
+
+impl ExpectFace {
+    pub(super) fn enter(patient: Patient, reference: Reference, rules: &FaceRules, out: &mut Out) -> Visit {
+        out.step(Step::Look { hint: None, taken: 0, wanted: rules.probe_frames });
+        out.push(Effect::Camera(true));
+        out.deadline(WAIT_S);
+        Visit::ExpectFace(Self { patient, reference, look: Look::new(rules.probe_frames), looks_left: LOOKS })
+    }
+
+    pub(super) fn handle(mut self, input: ActInput, scene: &Scene<'_>, out: &mut Out) -> Visit {
+        match input {
+            ActInput::Face(observation) => match self.look.take(observation) {
+                Looked::More(hint) => {
+                    let (taken, wanted) = (self.look.taken(), self.look.wanted());
+                    out.step(Step::Look { hint: Some(hint), taken, wanted });
+                    Visit::ExpectFace(self)
+                }
+                Looked::Attack => {
+                    let subject = Some(self.patient.token.clone());
+                    out.record(&PadFailed { subject, act: ActKind::Visit });
+                    self.to_staff(Reason::PresentationAttack, out)
+                }
+                Looked::Done(probes) => self.compare(&probes, scene, out),
+            },
+            ActInput::CameraGone => self.to_staff(Reason::CameraUnavailable, out),
+            ActInput::Deadline => self.to_staff(Reason::NoUsableFace, out),
+            ActInput::Answer(Answer::WithoutFace) => self.to_staff(Reason::FaceDeclined, out),
+            ActInput::Answer(Answer::Cancel) => self.patient.unverified(Reason::Cancelled, scene, out),
+            ActInput::Answer(Answer::Consent { .. } | Answer::Pin { .. } | Answer::Document { .. }) => {
+                out.refuse(Refusal::NotAsked);
+                Visit::ExpectFace(self)
+            }
+            ActInput::Card(_) | ActInput::Found(_) | ActInput::Staff(_) | ActInput::Stored(_) => {
+                Visit::ExpectFace(self)
+            }
+        }
+    }
+
+    fn compare(self, probes: &[Probe], scene: &Scene<'_>, out: &mut Out) -> Visit {
+        let evidence = scene.face.and_then(|rules| Some((verify(probes, &self.reference, &rules)?, rules)));
+        let Some((evidence, rules)) = evidence else {
+            return self.to_staff(Reason::NotEnrolled, out);
+        };
+        let face = FaceRecord::of(&evidence, rules.model);
+        match decide(&Evidence::CardFace(evidence), scene.policy_in_force) {
+            Decision::Accept => self.verified(&evidence, face, scene, out),
+            Decision::Reject(reason) if self.looks_left > 1 => self.look_again(reason, face, &rules, out),
+            Decision::Reject(reason) => {
+                let subject = Some(self.patient.token.clone());
+                out.record(&VisitRetried { subject, reason, face });
+                self.to_staff(reason, out)
+            }
+            Decision::Refer(reason) => self.to_staff(reason, out),
+        }
+    }
+
+    fn verified(self, evidence: &FaceEvidence, face: FaceRecord, scene: &Scene<'_>, out: &mut Out) -> Visit {
+        debug_assert!(evidence.score.matches(evidence.threshold));
+        out.record(&VisitVerified {
+            subject: Some(self.patient.token.clone()),
+            method: Method::CardFace,
+            face: Some(face),
+            operator: scene.operator_token(),
+            document: None,
+            reason: None,
+        });
+        let name = self.patient.masked_name();
+        out.finish(Outcome::Verified { subject: self.patient.token, name, method: Method::CardFace });
+        Visit::Done
+    }
+
+    fn look_again(mut self, reason: Reason, face: FaceRecord, rules: &FaceRules, out: &mut Out) -> Visit {
+        out.record(&VisitRetried { subject: Some(self.patient.token.clone()), reason, face });
+        self.looks_left -= 1;
+        self.look = Look::new(rules.probe_frames);
+        out.step(Step::Look { hint: None, taken: 0, wanted: rules.probe_frames });
+        out.deadline(WAIT_S);
+        Visit::ExpectFace(self)
+    }
+
+    fn to_staff(self, reason: Reason, out: &mut Out) -> Visit {
+        ExpectStaff::enter(self.patient, reason, out)
+    }
+}
