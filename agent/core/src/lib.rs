@@ -8,6 +8,15 @@
 
 pub mod ids;
 pub mod time;
+pub mod fault;
 pub mod biometric;
 pub mod card;
 pub mod pin;
+pub mod canonical;
+pub mod signer;
+pub mod jws;
+pub mod merkle;
+pub mod note;
+pub mod documents;
+pub mod event;
+pub mod chain;
