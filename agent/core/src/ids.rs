@@ -21,6 +21,11 @@ pub struct ChainId(pub Uuid);
 #[serde(transparent)]
 pub struct SessionId(pub u64);
 
+/// One run of the kernel, as the kernel names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BootId(pub Uuid);
+
 /// Position of an event in its chain, from 0 without a gap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -33,6 +38,12 @@ impl fmt::Display for TerminalId {
 }
 
 impl fmt::Display for ChainId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for BootId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }

@@ -1,0 +1,164 @@
+//! Event types of the log itself, the agent's life, the clock, the devices and the documents.
+//! Never about a person: none of them has a subject.
+
+use serde::Serialize;
+
+use super::{Draft, EventData, EventKind};
+
+/// First event of every chain. Holds the grant, so that a chain explains itself.
+#[derive(Clone, Debug, Serialize)]
+pub struct LogGenesis {
+    /// Version of the agent.
+    pub agent: String,
+    /// The grant as it was signed.
+    pub grant: String,
+}
+
+/// A receipt arrived: everything after this event is younger than the witness's time in it.
+#[derive(Clone, Debug, Serialize)]
+pub struct LogReceipt {
+    /// The note with the witness's line.
+    pub receipt: String,
+}
+
+/// Made every 15 minutes while the agent runs, so that silence is visible.
+#[derive(Clone, Debug, Serialize)]
+pub struct LogHeartbeat {
+    pub uptime_s: u64,
+    /// Events that no receipt covers yet.
+    pub unreceipted: u64,
+}
+
+/// The journal has reached its quota; no new act is taken until there is room.
+#[derive(Clone, Debug, Serialize)]
+pub struct LogStorageFull {
+    pub used_bytes: u64,
+    pub limit_bytes: u64,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct AgentStarted {
+    pub agent: String,
+    /// Digest of the pack's manifest, `sha256:` and 8 hexadecimal digits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pack: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy_serial: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StopReason {
+    Asked,
+    Update,
+    Fault,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct AgentStopped {
+    pub reason: StopReason,
+}
+
+/// The agent did not run and did not say goodbye: crash, power cut or kill.
+#[derive(Clone, Debug, Serialize)]
+pub struct AgentGap {
+    /// Wall time of the last event before the gap, RFC 3339.
+    pub since: String,
+    /// Whether the machine was restarted meanwhile.
+    pub rebooted: bool,
+}
+
+/// Wall time jumped against boot time.
+#[derive(Clone, Debug, Serialize)]
+pub struct ClockStepped {
+    /// Where wall time would be without the step, RFC 3339.
+    pub expected: String,
+    /// Where it is, RFC 3339.
+    pub found: String,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct PolicyApplied {
+    pub serial: u64,
+    /// SHA-256 leaf hash of the signed token, base64url.
+    pub digest: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Device {
+    Camera,
+    CardReader,
+    Keystore,
+    Disk,
+    Upstream,
+}
+
+/// A device stopped doing its job. `fault` is a code of the fault table.
+#[derive(Clone, Debug, Serialize)]
+pub struct DeviceDegraded {
+    pub device: Device,
+    pub fault: String,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct DeviceRecovered {
+    pub device: Device,
+    pub after_s: u64,
+}
+
+macro_rules! types {
+    ($($data:ident = $name:literal),+ $(,)?) => {
+        $(impl EventData for $data {
+            const TYPE: &'static str = $name;
+        })+
+    };
+}
+
+types! {
+    LogGenesis = "log.genesis.v1",
+    LogReceipt = "log.receipt.v1",
+    LogHeartbeat = "log.heartbeat.v1",
+    LogStorageFull = "log.storage-full.v1",
+    AgentStarted = "agent.started.v1",
+    AgentStopped = "agent.stopped.v1",
+    AgentGap = "agent.gap.v1",
+    ClockStepped = "clock.stepped.v1",
+    PolicyApplied = "policy.applied.v1",
+    DeviceDegraded = "device.degraded.v1",
+    DeviceRecovered = "device.recovered.v1",
+}
+
+/// Every type of this file with an example.
+pub const KINDS: &[EventKind] = &[
+    kind::<LogGenesis>(|| of(&LogGenesis { agent: "0.1.0".into(), grant: "a.b.c".into() })),
+    kind::<LogReceipt>(|| of(&LogReceipt { receipt: "origin\n1\nroot\n".into() })),
+    kind::<LogHeartbeat>(|| of(&LogHeartbeat { uptime_s: 900, unreceipted: 3 })),
+    kind::<LogStorageFull>(|| of(&LogStorageFull { used_bytes: 1 << 30, limit_bytes: 1 << 30 })),
+    kind::<AgentStarted>(|| {
+        of(&AgentStarted {
+            agent: "0.1.0".into(),
+            pack: Some("sha256:1f3a9c0e".into()),
+            policy_serial: Some(1),
+        })
+    }),
+    kind::<AgentStopped>(|| of(&AgentStopped { reason: StopReason::Asked })),
+    kind::<AgentGap>(|| of(&AgentGap { since: "2026-05-01T00:01:00.250Z".into(), rebooted: true })),
+    kind::<ClockStepped>(|| {
+        of(&ClockStepped {
+            expected: "2026-05-01T00:01:00.250Z".into(),
+            found: "2026-05-02T00:01:00.250Z".into(),
+        })
+    }),
+    kind::<PolicyApplied>(|| of(&PolicyApplied { serial: 12, digest: "x".into() })),
+    kind::<DeviceDegraded>(|| of(&DeviceDegraded { device: Device::Camera, fault: "camera.stalled".into() })),
+    kind::<DeviceRecovered>(|| of(&DeviceRecovered { device: Device::CardReader, after_s: 4 })),
+];
+
+const fn kind<E: EventData>(example: fn() -> Draft) -> EventKind {
+    EventKind { name: E::TYPE, example }
+}
+
+fn of(event: &impl EventData) -> Draft {
+    Draft::of(event).expect("examples are objects of whole numbers")
+}
