@@ -1,1 +1,26 @@
-//! (to be written)
+//! Bytes on a serial line in, card identity out.
+//! Never decides anything about a person, never stores or logs what a card said, and never sends a command
+//! that could cost the holder a PIN or authentication try.
+//!
+//! One direction: `port` → `codec` → `slot` → `apdu` → `social_security` → `reader`.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::indexing_slicing))]
+
+pub mod port;
+pub mod codec {
+    //! Frames of reader protocols: pure state machines, no device and no clock.
+    pub mod ccid_serial;
+}
+pub mod slot;
+pub mod atr;
+pub mod apdu;
+pub mod tlv;
+pub mod card_error;
+pub mod social_security;
+pub mod reader;
+
+pub use card_error::CardReadError;
+pub use port::{CardPort, PortError, SerialCardPort};
+pub use reader::{Reader, ReaderError};
+pub use slot::SlotState;

@@ -1,0 +1,264 @@
+//! One card slot of a reader: power, status, exchange, each within its own deadline.
+//! Never returns an answer to another request, never goes on after the card changed, never waits without end.
+
+use std::time::{Duration, Instant};
+
+use crate::codec::ccid_serial::{
+    Answer, Counters, NAK, Outgoing, Received, Receiver, Request, SlotEvent, TooLong, Voltage,
+};
+use crate::port::{CardPort, PortError};
+
+/// What the reader says is in the slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlotState {
+    Absent,
+    Present,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SlotError {
+    #[error("line to the reader failed")]
+    Port(#[from] PortError),
+    #[error("request cannot be framed")]
+    Frame(#[from] TooLong),
+    #[error("reader did not answer `{request}` within {} ms", waited.as_millis())]
+    Timeout { request: &'static str, waited: Duration },
+    #[error("answer to `{request}` came with a wrong checksum {times} times")]
+    Checksum { request: &'static str, times: u32 },
+    #[error("reader asked {times} times to repeat `{request}`")]
+    Refusing { request: &'static str, times: u32 },
+    #[error("card in the slot changed: {event:?}")]
+    Changed { event: SlotEvent },
+    #[error("no card in the slot")]
+    NoCard,
+    #[error("card does not answer")]
+    Mute,
+    #[error("reader failed `{request}` with code {code:02X}")]
+    Failed { request: &'static str, code: u8 },
+}
+
+/// The single slot of a CCID-serial reader.
+pub struct Slot {
+    port: Box<dyn CardPort>,
+    receiver: Receiver,
+    sequence: u8,
+    changed: Option<SlotEvent>,
+    insertions: u64,
+    limit: Option<Instant>,
+}
+
+impl Slot {
+    pub fn new(port: Box<dyn CardPort>) -> Self {
+        Self { port, receiver: Receiver::new(SLOT), sequence: 0, changed: None, insertions: 0, limit: None }
+    }
+
+    /// What the reader calls itself; empty when it does not know the question but speaks the protocol.
+    pub fn firmware(&mut self) -> Result<String, SlotError> {
+        let answer = self.command(&Request::Escape(&[0x02]))?;
+        let text = if answer.failed() { Vec::new() } else { answer.data };
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// Asks the reader to tell of card changes by itself. Readers that cannot are polled only.
+    pub fn notify_changes(&mut self) -> Result<(), SlotError> {
+        match self.command(&Request::Escape(&[0x01, 0x01, 0x01])) {
+            Ok(_) | Err(SlotError::Timeout { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub fn status(&mut self) -> Result<SlotState, SlotError> {
+        let answer = self.command(&Request::SlotStatus)?;
+        if answer.failed() && !answer.card_absent() {
+            return Err(failure(Request::SlotStatus.name(), &answer));
+        }
+        Ok(if answer.card_absent() { SlotState::Absent } else { SlotState::Present })
+    }
+
+    /// Powers the card and returns its answer to reset, not yet parsed.
+    pub fn power_on(&mut self) -> Result<Vec<u8>, SlotError> {
+        self.drain()?;
+        self.changed = None;
+        let request = Request::PowerOn(Voltage::Five);
+        let answer = self.command(&request)?;
+        self.check_unchanged()?;
+        if answer.failed() { Err(failure(request.name(), &answer)) } else { Ok(answer.data) }
+    }
+
+    pub fn power_off(&mut self) -> Result<(), SlotError> {
+        self.command(&Request::PowerOff).map(drop)
+    }
+
+    /// Tells the reader the card's T=0 parameters. Readers that cannot take them keep their defaults.
+    pub fn set_parameters(&mut self, values: [u8; 5]) -> Result<(), SlotError> {
+        self.command(&Request::SetParameters(values)).map(drop)
+    }
+
+    /// Sends one T=0 command and returns data and status word as the card gave them.
+    pub fn transfer(&mut self, tpdu: &[u8]) -> Result<Vec<u8>, SlotError> {
+        let request = Request::Transfer(tpdu);
+        let answer = self.command(&request)?;
+        if answer.failed() { Err(failure(request.name(), &answer)) } else { Ok(answer.data) }
+    }
+
+    /// Takes in what the reader said meanwhile and fails if the card changed since it was powered.
+    pub fn check_unchanged(&mut self) -> Result<(), SlotError> {
+        self.drain()?;
+        self.changed.map_or(Ok(()), |event| Err(SlotError::Changed { event }))
+    }
+
+    /// How often the reader told of a card put in. A changed number means another card, even if nobody
+    /// saw the slot empty.
+    pub fn insertions(&self) -> u64 {
+        self.insertions
+    }
+
+    pub fn counters(&self) -> Counters {
+        self.receiver.counters()
+    }
+
+    pub fn now(&self) -> Instant {
+        self.port.now()
+    }
+
+    /// No request waits past `limit`, whatever extensions the card asks for.
+    pub fn set_limit(&mut self, limit: Option<Instant>) {
+        self.limit = limit;
+    }
+
+    /// Reads and judges everything already on the line, so that no old byte meets a new request.
+    fn drain(&mut self) -> Result<(), SlotError> {
+        self.receiver.reset();
+        let mut buffer = [0; CHUNK];
+        for _ in 0..DRAIN_READS {
+            let now = self.port.now();
+            let count = self.port.receive(&mut buffer, now)?;
+            if count == 0 {
+                break;
+            }
+            self.receiver.push(buffer.get(..count).unwrap_or_default());
+            while let Some(received) = self.receiver.poll() {
+                self.note(&received);
+            }
+        }
+        self.receiver.reset();
+        Ok(())
+    }
+
+    fn note(&mut self, received: &Received) {
+        if let Received::SlotEvent(event) = received {
+            self.changed = Some(*event);
+            self.insertions += u64::from(*event == SlotEvent::Inserted);
+        }
+    }
+
+    fn command(&mut self, request: &Request<'_>) -> Result<Answer, SlotError> {
+        self.drain()?;
+        let bound_to_card = matches!(request, Request::Transfer(_) | Request::SetParameters(_));
+        if let (true, Some(event)) = (bound_to_card, self.changed) {
+            return Err(SlotError::Changed { event });
+        }
+        let outgoing = Outgoing::new(request, SLOT, self.sequence)?;
+        self.sequence = self.sequence.wrapping_add(1);
+        let started = self.port.now();
+        let cap = self.limit.map_or(started + CAP, |limit| limit.min(started + CAP));
+        let span = if matches!(request, Request::Transfer(_)) { EXCHANGE } else { CONTROL };
+        let mut wait = Wait { started, cap, span, deadline: cap.min(started + span), naks: 0, damaged: 0 };
+        self.receiver.await_answer(outgoing.clone());
+        self.port.send(outgoing.bytes(), wait.deadline)?;
+        let result = self.await_answer(request, &outgoing, &mut wait, bound_to_card);
+        self.receiver.reset();
+        result
+    }
+
+    fn await_answer(
+        &mut self,
+        request: &Request<'_>,
+        outgoing: &Outgoing,
+        wait: &mut Wait,
+        bound_to_card: bool,
+    ) -> Result<Answer, SlotError> {
+        let mut buffer = [0; CHUNK];
+        loop {
+            let damaged_before = wait.damaged;
+            while let Some(received) = self.receiver.poll() {
+                self.note(&received);
+                match received {
+                    Received::Answer(answer) => return Ok(answer),
+                    Received::SlotEvent(event) if bound_to_card => return Err(SlotError::Changed { event }),
+                    Received::SlotEvent(_) => {}
+                    Received::MoreTime => wait.extend(self.port.now()),
+                    Received::BadChecksum => wait.damaged += 1,
+                    Received::Nak => self.repeat(request, outgoing, wait)?,
+                }
+            }
+            // Asked once only: what we send reads and changes nothing, but a second wrong answer is a bad line.
+            if damaged_before == 0 && wait.damaged > 0 {
+                self.port.send(&NAK, wait.deadline)?;
+            }
+            if self.port.now() >= wait.deadline {
+                return Err(wait.expired(request, self.port.now()));
+            }
+            let count = self.port.receive(&mut buffer, wait.deadline)?;
+            self.receiver.push(buffer.get(..count).unwrap_or_default());
+        }
+    }
+
+    fn repeat(
+        &mut self,
+        request: &Request<'_>,
+        outgoing: &Outgoing,
+        wait: &mut Wait,
+    ) -> Result<(), SlotError> {
+        wait.naks += 1;
+        if wait.naks > REPEATS {
+            return Err(SlotError::Refusing { request: request.name(), times: wait.naks });
+        }
+        self.receiver.expect_echo();
+        wait.extend(self.port.now());
+        Ok(self.port.send(outgoing.bytes(), wait.deadline)?)
+    }
+}
+
+/// How long one request may still take.
+struct Wait {
+    started: Instant,
+    cap: Instant,
+    span: Duration,
+    deadline: Instant,
+    naks: u32,
+    damaged: u32,
+}
+
+impl Wait {
+    /// Starts the span anew, never past the cap.
+    fn extend(&mut self, now: Instant) {
+        self.deadline = self.cap.min(now + self.span);
+    }
+
+    fn expired(&self, request: &Request<'_>, now: Instant) -> SlotError {
+        let request = request.name();
+        match self.damaged {
+            0 => SlotError::Timeout { request, waited: now.saturating_duration_since(self.started) },
+            times => SlotError::Checksum { request, times },
+        }
+    }
+}
+
+const SLOT: u8 = 0;
+const CONTROL: Duration = Duration::from_secs(2);
+const EXCHANGE: Duration = Duration::from_secs(5);
+const CAP: Duration = Duration::from_secs(30);
+const REPEATS: u32 = 3;
+const CHUNK: usize = 512;
+/// A line that never falls silent is not drained for ever: 16 KiB are more than a reader can have pending.
+const DRAIN_READS: usize = 32;
+
+/// Codes: CCID 1.1, table 6.2-2.
+fn failure(request: &'static str, answer: &Answer) -> SlotError {
+    match answer.error {
+        0xFE | 0xFB if answer.card_absent() => SlotError::NoCard,
+        0xFE => SlotError::Mute,
+        code => SlotError::Failed { request, code },
+    }
+}
