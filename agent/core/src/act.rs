@@ -125,7 +125,8 @@ impl Out {
     }
 
     pub(crate) fn record(&mut self, event: &impl EventData) {
-        self.effects.push(Effect::Record(Draft::of(event)));
+        let draft = Draft::of(event).expect("act events are objects of texts and whole numbers");
+        self.effects.push(Effect::Record(draft));
     }
 
     pub(crate) fn push(&mut self, effect: Effect) {

@@ -7,9 +7,10 @@ use crate::card::CardWarning;
 use crate::decision::{DocumentCheck, Method, Reason};
 use crate::enrolled::Role;
 use crate::fault::Fault;
-use crate::ids::{Sequence, SessionId, SubjectToken};
+use crate::ids::{ChainId, Sequence, SessionId, SubjectToken, TerminalId};
 use crate::look::Hint;
 use crate::pin::Pin;
+use crate::time::ClockTrust;
 
 /// One act at the desk. Only one runs at a time: a workstation has one camera and one reader.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,4 +110,26 @@ pub enum Refusal {
     NobodySignedIn,
     #[error("the terminal cannot record events now, so it takes no act: see `zhenyin status`")]
     NotRecording,
+}
+
+/// The terminal in numbers and codes. Nothing in it is secret or personal but the name on the screen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    pub terminal: TerminalId,
+    pub chain: ChainId,
+    /// Masked name and role of whoever is signed in.
+    pub operator: Option<(String, Role)>,
+    pub camera: Option<Fault>,
+    pub reader: Option<Fault>,
+    /// Digest of the embedding model; absent when face is off.
+    pub face_pack: Option<String>,
+    /// Why nothing can be recorded now.
+    pub recording: Option<Fault>,
+    pub clock: ClockTrust,
+    pub events: u64,
+    pub receipted: u64,
+    pub upstream: Option<Fault>,
+    pub policy_serial: Option<u64>,
+    pub policy_in_force: bool,
+    pub act_under_way: bool,
 }

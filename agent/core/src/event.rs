@@ -1,6 +1,7 @@
 //! Events: one struct a type, and the CloudEvents 1.0 envelope around it.
 //! Never carries anything biometric but a score bucket, and never a float: a test walks every type.
 
+pub mod act;
 pub mod lifecycle;
 
 use std::time::Duration;
@@ -139,7 +140,7 @@ pub struct EventKind {
 
 /// Every event type of this build.
 pub fn kinds() -> impl Iterator<Item = &'static EventKind> {
-    [lifecycle::KINDS].into_iter().flatten()
+    [lifecycle::KINDS, act::KINDS].into_iter().flatten()
 }
 
 /// A hash as events write it: base64url without padding.

@@ -3,7 +3,8 @@
 
 use serde::Serialize;
 
-use super::EventData;
+use super::{Draft, EventData, EventKind};
+use crate::api::DocumentKind;
 use crate::biometric::ModelDigest;
 use crate::card::{CardIdentity, CardWarning};
 use crate::decision::{FaceEvidence, Method, Reason};
@@ -155,7 +156,7 @@ pub struct VisitVerified {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub operator: Option<SubjectToken>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub document: Option<crate::api::DocumentKind>,
+    pub document: Option<DocumentKind>,
     /// Why the face path was not taken or did not end it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
@@ -171,7 +172,7 @@ pub struct VisitUnverified {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub operator: Option<SubjectToken>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub document: Option<crate::api::DocumentKind>,
+    pub document: Option<DocumentKind>,
 }
 event!(VisitUnverified, "visit.unverified.v1");
 
@@ -227,3 +228,81 @@ pub struct TemplateCreated {
     pub supervisor: Option<SubjectToken>,
 }
 event!(TemplateCreated, "template.created.v1");
+
+/// Every type of this file with an example.
+pub const KINDS: &[EventKind] = &[
+    kind::<SessionOpened>(|| {
+        of(&SessionOpened {
+            subject: who("op"),
+            method: Method::Face,
+            role: Role::parse("pharmacist").expect("a role"),
+            face: face(),
+        })
+    }),
+    kind::<SessionDenied>(|| {
+        let (method, reason) = (Method::Face, Reason::NonMatch);
+        of(&SessionDenied { subject: None, method, reason, face: face() })
+    }),
+    kind::<SessionClosed>(|| of(&SessionClosed { subject: who("op"), cause: CloseCause::SignedOut })),
+    kind::<PadFailed>(|| of(&PadFailed { subject: None, act: ActKind::Login })),
+    kind::<CardRead>(|| {
+        of(&CardRead {
+            subject: who("cd"),
+            region: "330300".into(),
+            version: "2.00".into(),
+            holder: HolderAccess::Read,
+            warnings: vec![CardWarning::SexDiffers],
+        })
+    }),
+    kind::<CardFault>(|| of(&CardFault { subject: None, fault: Fault::CardRemoved })),
+    kind::<VisitVerified>(|| {
+        of(&VisitVerified {
+            subject: who("pt"),
+            method: Method::StaffDocument,
+            face: face(),
+            operator: who("op"),
+            document: Some(DocumentKind::ResidentId),
+            reason: Some(Reason::NotEnrolled),
+        })
+    }),
+    kind::<VisitUnverified>(|| {
+        of(&VisitUnverified {
+            subject: who("pt"),
+            reason: Reason::DocumentMismatch,
+            operator: who("op"),
+            document: Some(DocumentKind::ResidentId),
+        })
+    }),
+    kind::<VisitRetried>(|| {
+        let face = FaceRecord { scorebucket: 3, pad: "pass", model: "sha256:1f3a9c0e".into() };
+        of(&VisitRetried { subject: who("pt"), reason: Reason::NonMatch, face })
+    }),
+    kind::<ConsentGranted>(|| {
+        of(&ConsentGranted { subject: who("pt"), purpose: "verification", basis: "separate-consent" })
+    }),
+    kind::<ConsentRefused>(|| of(&ConsentRefused { subject: who("pt"), purpose: "verification" })),
+    kind::<StaffBound>(|| {
+        let role = Role::parse("physician").expect("a role");
+        of(&StaffBound { subject: who("op"), role, supervisor: who("op") })
+    }),
+    kind::<TemplateCreated>(|| {
+        let model = "sha256:1f3a9c0e".to_owned();
+        of(&TemplateCreated { subject: who("op"), model, frames: 5, supervisor: who("op") })
+    }),
+];
+
+const fn kind<E: EventData>(example: fn() -> Draft) -> EventKind {
+    EventKind { name: E::TYPE, example }
+}
+
+fn of(event: &impl EventData) -> Draft {
+    Draft::of(event).expect("examples are objects of whole numbers")
+}
+
+fn who(prefix: &str) -> Option<SubjectToken> {
+    SubjectToken::parse(&format!("{prefix}:a7c1KgJ_dLeSE9yaGjm6zn"))
+}
+
+fn face() -> Option<FaceRecord> {
+    Some(FaceRecord { scorebucket: 9, pad: "pass", model: "sha256:1f3a9c0e".into() })
+}

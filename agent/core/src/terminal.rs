@@ -1,0 +1,300 @@
+//! The top of the core: everything that happens comes in through [`Terminal::handle`], everything that must
+//! be done comes out of [`Terminal::poll_output`].
+//! Never lets an outcome out before its events are durable, and never counts an event as delivered before a
+//! verified receipt.
+
+mod acting;
+mod recording;
+mod syncing;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use acting::Running;
+use recording::Recording;
+use syncing::Syncing;
+
+use crate::act::{CardEvent, FaceRules, SignedIn};
+use crate::api::{Answer, Reply, Refusal, Request, Status, Step};
+use crate::biometric::FaceObservation;
+use crate::chain::{Chain, ChainState, SealedEvent};
+use crate::documents::{Grant, Policy};
+use crate::enrolled::Enrolled;
+use crate::event::lifecycle::{Device, DeviceDegraded, DeviceRecovered, PolicyApplied};
+use crate::fault::Fault;
+use crate::ids::{BootId, Pepper, Sequence, SessionId, SubjectToken};
+use crate::limit::AttemptLimit;
+use crate::merkle::{CompactRange, leaf_hash};
+use crate::note::{Note, VerifierKey};
+use crate::outbox::StoredEvent;
+use crate::signer::{PublicKey, Signer};
+use crate::time::{Boottime, Now, WallTime};
+use crate::wire::{UploadRequest, UpstreamAnswer};
+
+/// Names one request of the local API until it is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Ticket(pub u64);
+
+/// What the terminal starts from.
+pub struct Setup {
+    pub grant: Grant,
+    /// The key that signs later documents, pinned at enrolment.
+    pub authority: PublicKey,
+    /// Whose cosignature is a receipt, pinned at enrolment.
+    pub witness: VerifierKey,
+    /// What the journal holds of this chain.
+    pub journal: JournalState,
+    pub signer: Box<dyn Signer + Send>,
+    pub boot: BootId,
+    pub pepper: Pepper,
+    pub policy: Option<Policy>,
+    /// `None` without a model pack.
+    pub face: Option<FaceRules>,
+    /// Seed of the retry jitter.
+    pub jitter: u64,
+    /// Version of the agent, for its lifecycle events.
+    pub agent: String,
+}
+
+/// What the journal holds of the chain at start.
+pub struct JournalState {
+    pub chain: ChainState,
+    pub acknowledged: CompactRange,
+    /// Type, wall time and boot of the newest event.
+    pub newest: Option<(String, WallTime, BootId)>,
+}
+
+/// Everything that can happen to a terminal.
+#[derive(Debug)]
+pub enum Input {
+    Begin { ticket: Ticket, request: Request, entropy: [u8; 16] },
+    Answer { ticket: Ticket, session: SessionId, answer: Answer },
+    Card(CardEvent),
+    Face(FaceObservation),
+    Camera(Result<(), Fault>),
+    Reader(Result<(), Fault>),
+    Found { session: SessionId, enrolled: Option<Enrolled> },
+    Staff { session: SessionId, staff: Vec<Enrolled> },
+    Stored { session: SessionId, result: Result<(), Fault> },
+    /// Every event up to and with this one is durable.
+    Committed { through: Sequence },
+    /// The journal lost its footing; nothing of this epoch's later events is durable.
+    NotCommitted { fault: Fault },
+    /// The journal writes again, from here.
+    JournalReset { epoch: u64, chain: ChainState },
+    FrontierLoaded(CompactRange),
+    BatchLoaded { first: u64, events: Vec<StoredEvent> },
+    Upstream(UpstreamAnswer),
+    /// A policy arrived, as a signed token.
+    Policy(String),
+    /// The last input: closes the chain in order.
+    Stop,
+    /// Time passed.
+    Tick,
+}
+
+/// Everything a terminal asks for.
+#[derive(Debug)]
+pub enum Output {
+    Begun { ticket: Ticket, result: Result<SessionId, Refusal> },
+    Answered { ticket: Ticket, result: Result<(), Refusal> },
+    Step { session: SessionId, step: Step },
+    Reply(Reply),
+    /// Whether frames are wanted. The camera's light says the same.
+    Camera(bool),
+    /// Whether a card that is present or comes should be read.
+    Reader(bool),
+    Find { session: SessionId, token: SubjectToken },
+    ListStaff { session: SessionId },
+    Store { session: SessionId, enrolled: Box<Enrolled> },
+    Append { epoch: u64, event: SealedEvent },
+    /// The tree over the first `size` events.
+    LoadFrontier { size: u64 },
+    LoadBatch { first: u64, max: usize },
+    Post(UploadRequest),
+    Acknowledge { frontier: CompactRange, receipt: Note },
+    KeepPolicy(Policy),
+    /// Something for the log and the status page; recorded already where it must be.
+    Alarm(Fault),
+}
+
+/// See the module.
+pub struct Terminal {
+    authority: PublicKey,
+    signer: Box<dyn Signer + Send>,
+    boot: BootId,
+    pepper: Pepper,
+    policy: Option<Policy>,
+    pack_rules: Option<FaceRules>,
+    agent: String,
+    chain: Chain,
+    recording: Recording,
+    syncing: Syncing,
+    running: Option<Running>,
+    next_session: u64,
+    operator: Option<SignedIn>,
+    face_limit: AttemptLimit,
+    pin_limit: AttemptLimit,
+    camera: DeviceHealth,
+    reader: DeviceHealth,
+    outputs: VecDeque<Output>,
+}
+
+/// A device's present fault and since when.
+#[derive(Clone, Copy, Debug, Default)]
+struct DeviceHealth(Option<(Fault, Boottime)>);
+
+impl Terminal {
+    /// Starts the chain or goes on with it; records the start, and a gap when the last run did not say goodbye.
+    pub fn new(setup: Setup, now: Now) -> Self {
+        let attempts = setup.policy.as_ref().map(|p| p.content().attempts);
+        let allowed = |of: Option<u32>, default| of.and_then(|n| u8::try_from(n).ok()).unwrap_or(default);
+        let durable = setup.journal.chain.frontier.size();
+        let origin = setup.grant.origin();
+        let mut terminal = Self {
+            authority: setup.authority,
+            syncing: Syncing::new(origin, setup.witness, durable, setup.journal.acknowledged, setup.jitter, now),
+            chain: Chain::resume(setup.grant, setup.journal.chain),
+            signer: setup.signer,
+            boot: setup.boot,
+            pepper: setup.pepper,
+            policy: setup.policy,
+            pack_rules: setup.face,
+            agent: setup.agent,
+            recording: Recording::new(durable, now),
+            running: None,
+            next_session: 1,
+            operator: None,
+            face_limit: AttemptLimit::new(allowed(attempts.map(|a| a.face), 10)),
+            pin_limit: AttemptLimit::new(allowed(attempts.map(|a| a.pin), 5)),
+            camera: DeviceHealth::default(),
+            reader: DeviceHealth::default(),
+            outputs: VecDeque::new(),
+        };
+        terminal.started(setup.journal.newest, now);
+        terminal
+    }
+
+    pub fn handle(&mut self, input: Input, now: Now) {
+        self.watch_clock(now);
+        match input {
+            Input::Begin { ticket, request, entropy } => self.begin(ticket, request, entropy, now),
+            Input::Answer { ticket, session, answer } => self.answer(ticket, session, answer, now),
+            Input::Card(event) => self.card(event, now),
+            Input::Face(observation) => self.face(observation, now),
+            Input::Camera(state) => self.device(Device::Camera, state, now),
+            Input::Reader(state) => self.device(Device::CardReader, state, now),
+            Input::Found { session, enrolled } => self.found(session, enrolled, now),
+            Input::Staff { session, staff } => self.staff(session, staff, now),
+            Input::Stored { session, result } => self.stored(session, result, now),
+            Input::Committed { through } => self.committed(through, now),
+            Input::NotCommitted { fault } => self.not_committed(fault),
+            Input::JournalReset { epoch, chain } => self.journal_reset(epoch, chain, now),
+            Input::FrontierLoaded(frontier) => self.frontier_loaded(frontier, now),
+            Input::BatchLoaded { first, events } => self.batch_loaded(first, events, now),
+            Input::Upstream(answer) => self.upstream_answered(answer, now),
+            Input::Policy(token) => self.policy_arrived(&token, now),
+            Input::Stop => self.stop(now),
+            Input::Tick => {}
+        }
+        self.act_deadline(now);
+        self.heartbeat(now);
+        self.sync(now);
+    }
+
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to call [`Self::handle`] with [`Input::Tick`] at the latest, and what for.
+    pub fn poll_timeout(&self) -> (Boottime, &'static str) {
+        let heartbeat = (self.recording.next_heartbeat, "heartbeat");
+        let act = self.running.as_ref().and_then(|r| r.deadline).map(|at| (at, "act deadline"));
+        let sync = self.syncing.timeout().map(|at| (at, "upload"));
+        [act, sync].into_iter().flatten().fold(heartbeat, |a, b| if b.0 < a.0 { b } else { a })
+    }
+
+    /// The state of the terminal in numbers and codes, for the status page and `zhenyin status`.
+    pub fn status(&self, now: Now) -> Status {
+        Status {
+            terminal: self.chain.grant().terminal(),
+            chain: self.chain.grant().chain(),
+            operator: self.operator.as_ref().map(|o| (o.name.clone(), o.role.clone())),
+            camera: self.camera.0.map(|(fault, _)| fault),
+            reader: self.reader.0.map(|(fault, _)| fault),
+            face_pack: self.pack_rules.map(|r| r.model.short()),
+            recording: self.recording.fault,
+            clock: now.trust,
+            events: self.recording.durable,
+            receipted: self.syncing.acknowledged(),
+            upstream: self.syncing.fault(),
+            policy_serial: self.policy.as_ref().map(Policy::serial),
+            policy_in_force: self.policy_in_force(now),
+            act_under_way: self.running.is_some(),
+        }
+    }
+
+    /// A signed checkpoint of everything durable: for the head file and for an export.
+    pub fn checkpoint(&self) -> Option<Note> {
+        (self.recording.durable == self.chain.head().size)
+            .then(|| self.chain.checkpoint(self.chain.head(), self.signer.as_ref()).ok())?
+    }
+
+    fn policy_in_force(&self, now: Now) -> bool {
+        self.policy.as_ref().is_some_and(|p| p.check_in_force(now.wall).is_ok())
+    }
+
+    fn policy_arrived(&mut self, token: &str, now: Now) {
+        match Policy::supersede(self.policy.as_ref(), token, self.authority, now.wall) {
+            Ok(policy) => {
+                let digest = crate::event::encode_hash(&leaf_hash(token.as_bytes()));
+                if self.record(&PolicyApplied { serial: policy.serial(), digest }, now).is_some() {
+                    self.outputs.push_back(Output::KeepPolicy(policy.clone()));
+                    self.policy = Some(policy);
+                }
+            }
+            // The same document comes with every poll; only a new and bad one is worth a word.
+            Err(_) if self.policy.as_ref().is_some_and(|held| held.token() == token) => {}
+            Err(crate::documents::DocumentError::Superseded { .. }) => {}
+            Err(_) => self.outputs.push_back(Output::Alarm(Fault::UpstreamNonsense)),
+        }
+    }
+
+    fn device(&mut self, device: Device, state: Result<(), Fault>, now: Now) {
+        let health = if device == Device::Camera { &mut self.camera } else { &mut self.reader };
+        match (health.0, state) {
+            (None, Err(fault)) => {
+                health.0 = Some((fault, now.boottime));
+                self.record(&DeviceDegraded { device, fault: fault.code().to_owned() }, now);
+                if device == Device::Camera {
+                    self.camera_gone(now);
+                }
+            }
+            (Some((_, since)), Ok(())) => {
+                health.0 = None;
+                let after_s = now.boottime.saturating_since(since).as_secs();
+                self.record(&DeviceRecovered { device, after_s }, now);
+            }
+            // One fault may turn into another on the way; the record has the first.
+            (Some((_, since)), Err(fault)) => health.0 = Some((fault, since)),
+            (None, Ok(())) => {}
+        }
+    }
+
+    /// The rules of the pack with whatever the policy in force overrides.
+    fn face_rules(&self) -> Option<FaceRules> {
+        let mut rules = self.pack_rules?;
+        if let Some(policy) = &self.policy {
+            rules.probe_frames = policy.content().probe_frames;
+            rules.threshold = policy.comparison_threshold(rules.model).unwrap_or(rules.threshold);
+        }
+        Some(rules)
+    }
+}
+
+/// Wall time that moved this much against boot time has been set, not disciplined.
+const CLOCK_STEP: Duration = Duration::from_secs(2);
+const HEARTBEAT: Duration = Duration::from_secs(15 * 60);

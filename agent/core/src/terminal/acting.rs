@@ -1,0 +1,227 @@
+//! Runs the act that is under way: gives it its inputs and carries out the effects it asks for.
+//! Never runs two acts at once.
+
+use super::recording::After;
+use super::{Output, Terminal, Ticket};
+use crate::act::{ActInput, CardEvent, Effect, Out, Scene};
+use crate::api::{Answer, Outcome, Refusal, Reply, Request};
+use crate::biometric::FaceObservation;
+use crate::card_check::CardCheck;
+use crate::desk::{Login, sign_out};
+use crate::enrolled::Enrolled;
+use crate::enrolment::Enrolment;
+use crate::event::act::CloseCause;
+use crate::fault::Fault;
+use crate::ids::{Sequence, SessionId};
+use crate::time::{Boottime, Now};
+use crate::visit::Visit;
+
+/// The act under way.
+#[derive(Debug)]
+pub(super) struct Running {
+    session: SessionId,
+    act: Act,
+    pub(super) deadline: Option<Boottime>,
+    entropy: [u8; 16],
+    /// What has been recorded of it.
+    events: Vec<Sequence>,
+}
+
+#[derive(Debug)]
+enum Act {
+    Login(Login),
+    Visit(Visit),
+    Enrolment(Enrolment),
+    CardCheck(CardCheck),
+    Done,
+}
+
+impl Act {
+    fn handle(self, input: ActInput, scene: &Scene<'_>, out: &mut Out) -> Self {
+        match self {
+            Self::Login(act) => Self::Login(act.handle(input, scene, out)),
+            Self::Visit(act) => Self::Visit(act.handle(input, scene, out)),
+            Self::Enrolment(act) => Self::Enrolment(act.handle(input, scene, out)),
+            Self::CardCheck(act) => Self::CardCheck(act.handle(input, scene, out)),
+            Self::Done => Self::Done,
+        }
+    }
+}
+
+impl Terminal {
+    pub(super) fn begin(&mut self, ticket: Ticket, request: Request, entropy: [u8; 16], now: Now) {
+        let refusal = match request {
+            _ if self.recording.fault.is_some() => Some(Refusal::NotRecording),
+            _ if self.running.is_some() => Some(Refusal::Busy),
+            Request::StaffLogout | Request::PatientEnrolment if self.operator.is_none() => {
+                Some(Refusal::NobodySignedIn)
+            }
+            Request::StaffLogin
+            | Request::StaffLogout
+            | Request::PatientVisit
+            | Request::StaffEnrolment { .. }
+            | Request::PatientEnrolment
+            | Request::CardRead => None,
+        };
+        if let Some(refusal) = refusal {
+            self.outputs.push_back(Output::Begun { ticket, result: Err(refusal) });
+            return;
+        }
+        let session = SessionId(self.next_session);
+        self.next_session += 1;
+        self.outputs.push_back(Output::Begun { ticket, result: Ok(session) });
+        self.running = Some(Running { session, act: Act::Done, deadline: None, entropy, events: Vec::new() });
+        let mut out = Out::default();
+        let scene = self.scene(entropy, now);
+        let act = match request {
+            Request::StaffLogin => Act::Login(Login::begin(&scene, &mut out)),
+            Request::PatientVisit => Act::Visit(Visit::begin(&mut out)),
+            Request::StaffEnrolment { role } => Act::Enrolment(Enrolment::begin(Some(role), &mut out)),
+            Request::PatientEnrolment => Act::Enrolment(Enrolment::begin(None, &mut out)),
+            Request::CardRead => Act::CardCheck(CardCheck::begin(&mut out)),
+            Request::StaffLogout => {
+                sign_out(CloseCause::SignedOut, &scene, &mut out);
+                Act::Done
+            }
+        };
+        let reads_cards = !matches!(act, Act::Done);
+        if let Some(running) = &mut self.running {
+            running.act = act;
+        }
+        if reads_cards {
+            self.outputs.push_back(Output::Reader(true));
+        }
+        let _ = self.perform(out, now);
+    }
+
+    pub(super) fn answer(&mut self, ticket: Ticket, session: SessionId, answer: Answer, now: Now) {
+        let result = if self.running.as_ref().is_some_and(|r| r.session == session) {
+            self.drive(ActInput::Answer(answer), now)
+        } else {
+            Err(Refusal::NoSuchSession)
+        };
+        self.outputs.push_back(Output::Answered { ticket, result });
+    }
+
+    pub(super) fn card(&mut self, event: CardEvent, now: Now) {
+        let _ = self.drive(ActInput::Card(event), now);
+    }
+
+    pub(super) fn face(&mut self, observation: FaceObservation, now: Now) {
+        let _ = self.drive(ActInput::Face(observation), now);
+    }
+
+    pub(super) fn camera_gone(&mut self, now: Now) {
+        let _ = self.drive(ActInput::CameraGone, now);
+    }
+
+    pub(super) fn found(&mut self, session: SessionId, enrolled: Option<Enrolled>, now: Now) {
+        self.drive_session(session, ActInput::Found(enrolled), now);
+    }
+
+    pub(super) fn staff(&mut self, session: SessionId, staff: Vec<Enrolled>, now: Now) {
+        self.drive_session(session, ActInput::Staff(staff), now);
+    }
+
+    pub(super) fn stored(&mut self, session: SessionId, result: Result<(), Fault>, now: Now) {
+        self.drive_session(session, ActInput::Stored(result), now);
+    }
+
+    pub(super) fn act_deadline(&mut self, now: Now) {
+        let due = self.running.as_ref().and_then(|r| r.deadline).is_some_and(|at| now.boottime >= at);
+        if due {
+            if let Some(running) = &mut self.running {
+                running.deadline = None;
+            }
+            let _ = self.drive(ActInput::Deadline, now);
+        }
+    }
+
+    /// Ends the act without an outcome of its own: something prevented a decision.
+    pub(super) fn abort_act(&mut self, fault: Fault) {
+        if let Some(running) = self.running.take() {
+            self.outputs.push_back(Output::Camera(false));
+            self.outputs.push_back(Output::Reader(false));
+            self.outputs.push_back(Output::Reply(Reply {
+                session: running.session,
+                outcome: Outcome::Failed { fault },
+                events: Vec::new(),
+            }));
+        }
+    }
+
+    /// A late answer to an act that is over must not reach the next one.
+    fn drive_session(&mut self, session: SessionId, input: ActInput, now: Now) {
+        if self.running.as_ref().is_some_and(|r| r.session == session) {
+            let _ = self.drive(input, now);
+        }
+    }
+
+    fn drive(&mut self, input: ActInput, now: Now) -> Result<(), Refusal> {
+        let Some(running) = &mut self.running else { return Ok(()) };
+        let act = std::mem::replace(&mut running.act, Act::Done);
+        let entropy = running.entropy;
+        let mut out = Out::default();
+        let act = act.handle(input, &self.scene(entropy, now), &mut out);
+        if let Some(running) = &mut self.running {
+            running.act = act;
+        }
+        self.perform(out, now)
+    }
+
+    fn scene(&self, entropy: [u8; 16], now: Now) -> Scene<'_> {
+        Scene {
+            now,
+            pepper: &self.pepper,
+            face: self.face_rules(),
+            camera_works: self.camera.0.is_none(),
+            face_rests: self.face_limit.resting(now.boottime),
+            pin_rests: self.pin_limit.resting(now.boottime),
+            policy_in_force: self.policy_in_force(now),
+            operator: self.operator.as_ref(),
+            entropy,
+        }
+    }
+
+    fn perform(&mut self, out: Out, now: Now) -> Result<(), Refusal> {
+        let mut result = Ok(());
+        for effect in out.effects {
+            let Some(running) = &mut self.running else { break };
+            let session = running.session;
+            let newest = running.events.last().copied();
+            match effect {
+                Effect::Step(step) => self.outputs.push_back(Output::Step { session, step }),
+                Effect::Camera(wanted) => self.outputs.push_back(Output::Camera(wanted)),
+                Effect::Find(token) => self.outputs.push_back(Output::Find { session, token }),
+                Effect::ListStaff => self.outputs.push_back(Output::ListStaff { session }),
+                Effect::Deadline(delay) => running.deadline = Some(now.boottime.after(delay)),
+                Effect::Record(draft) => match self.record_draft(draft, now) {
+                    Some(sequence) => {
+                        if let Some(running) = &mut self.running {
+                            running.events.push(sequence);
+                        }
+                    }
+                    None => self.abort_act(self.recording.fault.unwrap_or(Fault::KeyDamaged)),
+                },
+                Effect::Store(enrolled) => self.after(newest, After::Store(session, enrolled)),
+                Effect::SignIn(who) => self.after(newest, After::SignIn(who)),
+                Effect::SignOut => self.after(newest, After::SignOut),
+                Effect::FaceFailed => self.face_limit.failed(now.boottime),
+                Effect::FaceSucceeded => self.face_limit.succeeded(),
+                Effect::PinFailed => self.pin_limit.failed(now.boottime),
+                Effect::PinSucceeded => self.pin_limit.succeeded(),
+                Effect::Refuse(refusal) => result = Err(refusal),
+                Effect::Finish(outcome) => self.finish(outcome),
+            }
+        }
+        result
+    }
+
+    fn finish(&mut self, outcome: Outcome) {
+        let Some(running) = self.running.take() else { return };
+        self.outputs.push_back(Output::Reader(false));
+        let newest = running.events.last().copied();
+        let reply = Reply { session: running.session, outcome, events: running.events };
+        self.after(newest, After::Reply(reply));
+    }
+}

@@ -1,0 +1,184 @@
+//! Seals events, hands them to the journal, and releases what waited for them.
+//! Never lets anything that waited out after a failed commit.
+
+use std::collections::VecDeque;
+
+use super::{CLOCK_STEP, HEARTBEAT, Output, Terminal};
+use crate::act::SignedIn;
+use crate::api::{Outcome, Reply};
+use crate::chain::ChainState;
+use crate::enrolled::Enrolled;
+use crate::event::act::{CloseCause, SessionClosed};
+use crate::event::lifecycle::{
+    AgentGap, AgentStarted, AgentStopped, ClockStepped, LogGenesis, LogHeartbeat, StopReason,
+};
+use crate::event::{Draft, EventData};
+use crate::fault::Fault;
+use crate::ids::{BootId, Sequence, SessionId};
+use crate::time::{Boottime, Now, WallTime};
+
+/// What happens once an event is durable.
+#[derive(Debug)]
+pub(super) enum After {
+    Reply(Reply),
+    Store(SessionId, Box<Enrolled>),
+    SignIn(SignedIn),
+    SignOut,
+}
+
+#[derive(Debug)]
+pub(super) struct Recording {
+    /// Counts the journal's lives; appends of an older one are refused there.
+    epoch: u64,
+    /// Events that are durable.
+    pub(super) durable: u64,
+    /// Why nothing can be recorded now.
+    pub(super) fault: Option<Fault>,
+    waiting: VecDeque<(Sequence, After)>,
+    pub(super) next_heartbeat: Boottime,
+    started: Boottime,
+    last: Now,
+}
+
+impl Recording {
+    pub(super) fn new(durable: u64, now: Now) -> Self {
+        Self {
+            epoch: 0,
+            durable,
+            fault: None,
+            waiting: VecDeque::new(),
+            next_heartbeat: now.boottime.after(HEARTBEAT),
+            started: now.boottime,
+            last: now,
+        }
+    }
+}
+
+impl Terminal {
+    /// Seals and appends; `None` when nothing can be recorded, and then nothing may be answered either.
+    pub(super) fn record(&mut self, event: &impl EventData, now: Now) -> Option<Sequence> {
+        let draft = Draft::of(event).ok()?;
+        self.record_draft(draft, now)
+    }
+
+    pub(super) fn record_draft(&mut self, draft: Draft, now: Now) -> Option<Sequence> {
+        if self.recording.fault.is_some() {
+            return None;
+        }
+        match self.chain.seal_draft(draft, now, &self.boot, self.signer.as_ref()) {
+            Ok(event) => {
+                let sequence = event.sequence;
+                self.outputs.push_back(Output::Append { epoch: self.recording.epoch, event });
+                Some(sequence)
+            }
+            Err(_) => {
+                // Without a working key there is no record, and without a record no outcome.
+                self.outputs.push_back(Output::Alarm(Fault::KeyDamaged));
+                None
+            }
+        }
+    }
+
+    /// Does `after` once `sequence` is durable, or at once when there is nothing to wait for.
+    pub(super) fn after(&mut self, sequence: Option<Sequence>, after: After) {
+        match sequence {
+            Some(sequence) if sequence.0 >= self.recording.durable => {
+                self.recording.waiting.push_back((sequence, after));
+            }
+            Some(_) | None => self.release(after),
+        }
+    }
+
+    pub(super) fn committed(&mut self, through: Sequence, now: Now) {
+        self.recording.durable = self.recording.durable.max(through.0 + 1);
+        while self.recording.waiting.front().is_some_and(|(sequence, _)| sequence.0 <= through.0) {
+            if let Some((_, after)) = self.recording.waiting.pop_front() {
+                self.release(after);
+            }
+        }
+        self.syncing.durable(self.recording.durable, now);
+    }
+
+    fn release(&mut self, after: After) {
+        match after {
+            After::Reply(reply) => self.outputs.push_back(Output::Reply(reply)),
+            After::Store(session, enrolled) => self.outputs.push_back(Output::Store { session, enrolled }),
+            After::SignIn(who) => self.operator = Some(who),
+            After::SignOut => self.operator = None,
+        }
+    }
+
+    /// Whoever waits for an answer is told that nothing was accepted; nothing else that waited happens.
+    pub(super) fn not_committed(&mut self, fault: Fault) {
+        self.recording.fault = Some(fault);
+        for (_, after) in std::mem::take(&mut self.recording.waiting) {
+            match after {
+                After::Reply(reply) => {
+                    let outcome = Outcome::Failed { fault };
+                    self.outputs.push_back(Output::Reply(Reply { outcome, events: Vec::new(), ..reply }));
+                }
+                After::Store(..) | After::SignIn(_) | After::SignOut => {}
+            }
+        }
+        self.abort_act(fault);
+        self.outputs.push_back(Output::Alarm(fault));
+    }
+
+    /// The journal says what is durable; the chain goes on from exactly there.
+    pub(super) fn journal_reset(&mut self, epoch: u64, chain: ChainState, now: Now) {
+        self.recording.epoch = epoch;
+        self.recording.durable = chain.frontier.size();
+        self.recording.fault = None;
+        self.chain.roll_back(chain);
+        self.syncing.durable(self.recording.durable, now);
+    }
+
+    pub(super) fn started(&mut self, newest: Option<(String, WallTime, BootId)>, now: Now) {
+        let agent = self.agent.clone();
+        match newest {
+            None => {
+                let grant = self.chain.grant().token().to_owned();
+                self.record(&LogGenesis { agent: agent.clone(), grant }, now);
+            }
+            Some((kind, _, _)) if kind == AgentStopped::TYPE => {}
+            Some((_, since, boot)) => {
+                let rebooted = boot != self.boot;
+                self.record(&AgentGap { since: since.rfc3339(), rebooted }, now);
+            }
+        }
+        let pack = self.pack_rules.map(|rules| rules.model.short());
+        let policy_serial = self.policy.as_ref().map(crate::documents::Policy::serial);
+        self.record(&AgentStarted { agent, pack, policy_serial }, now);
+    }
+
+    pub(super) fn stop(&mut self, now: Now) {
+        self.abort_act(Fault::JournalCommitFailed);
+        if let Some(operator) = self.operator.take() {
+            let (subject, cause) = (Some(operator.operator), CloseCause::AgentStopped);
+            self.record(&SessionClosed { subject, cause }, now);
+        }
+        self.record(&AgentStopped { reason: StopReason::Asked }, now);
+    }
+
+    pub(super) fn heartbeat(&mut self, now: Now) {
+        if now.boottime >= self.recording.next_heartbeat {
+            self.recording.next_heartbeat = now.boottime.after(HEARTBEAT);
+            let uptime_s = now.boottime.saturating_since(self.recording.started).as_secs();
+            let unreceipted = self.recording.durable.saturating_sub(self.syncing.acknowledged());
+            self.record(&LogHeartbeat { uptime_s, unreceipted }, now);
+        }
+    }
+
+    /// Wall time and boot time must move together; when they do not, somebody set the clock.
+    pub(super) fn watch_clock(&mut self, now: Now) {
+        let last = std::mem::replace(&mut self.recording.last, now);
+        let passed = now.boottime.saturating_since(last.boottime);
+        let passed_ms = i64::try_from(passed.as_millis()).unwrap_or(i64::MAX);
+        let expected = WallTime(last.wall.0.saturating_add(passed_ms));
+        if now.wall.0.abs_diff(expected.0) > CLOCK_STEP.as_millis() as u64 {
+            let (expected, found) = (expected.rfc3339(), now.wall.rfc3339());
+            self.record(&ClockStepped { expected, found }, now);
+            self.outputs.push_back(Output::Alarm(Fault::ClockStepped));
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The routes: sessions, their answers and events, and the status page.
+//! Never holds state; every question goes to the event loop.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use tokio::sync::oneshot;
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tokio_stream::{Stream, StreamExt as _};
+use zhenyin_core::api::{Answer, Request, Status};
+use zhenyin_core::ids::SessionId;
+
+use super::guard::{self, Guard};
+use super::problem::Problem;
+use super::{ApiToken, Ask, Asks, Progress};
+use crate::event_loop::Wake;
+
+pub(super) fn router(asks: Asks, token: ApiToken, address: SocketAddr) -> Router {
+    let guard = Guard { token, address };
+    Router::new()
+        .route("/v1/sessions", post(begin))
+        .route("/v1/sessions/{session}/answers", post(answer))
+        .route("/v1/sessions/{session}/events", get(follow))
+        .route("/v1/status", get(status))
+        .route("/", get(page))
+        .route("/status.js", get(script))
+        .route("/status.css", get(style))
+        .with_state(asks)
+        .layer(axum::extract::DefaultBodyLimit::max(4096))
+        .layer(axum::middleware::from_fn_with_state(guard, guard::check))
+}
+
+/// Puts a question to the event loop and waits for its answer.
+async fn ask<T>(asks: &Asks, make: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Result<T, Problem> {
+    let (back, answer) = oneshot::channel();
+    asks.send(Wake::Ask(make(back))).map_err(|_| Problem::stopping())?;
+    answer.await.map_err(|_| Problem::stopping())
+}
+
+fn json<T>(body: Result<Json<T>, JsonRejection>) -> Result<T, Problem> {
+    body.map(|Json(value)| value).map_err(|rejection| {
+        // The rejection's own text may quote the body, and the body may hold a PIN.
+        Problem::new(rejection.status(), "bad-body", "the body is not JSON of the form that this call takes")
+    })
+}
+
+async fn begin(
+    State(asks): State<Asks>,
+    body: Result<Json<Request>, JsonRejection>,
+) -> Result<Response, Problem> {
+    let request = json(body)?;
+    let session = ask(&asks, |back| Ask::Begin { request, back }).await??;
+    let events = format!("/v1/sessions/{}/events", session.0);
+    let body = Json(serde_json::json!({ "session": session, "events_url": events }));
+    Ok((StatusCode::CREATED, [(header::LOCATION, events)], body).into_response())
+}
+
+async fn answer(
+    State(asks): State<Asks>,
+    Path(session): Path<SessionId>,
+    body: Result<Json<Answer>, JsonRejection>,
+) -> Result<StatusCode, Problem> {
+    let answer = json(body)?;
+    ask(&asks, |back| Ask::Answer { session, answer, back }).await??;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn follow(
+    State(asks): State<Asks>,
+    Path(session): Path<SessionId>,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
+    let progress = ask(&asks, |back| Ask::Follow { session, back }).await?;
+    let progress = progress.ok_or(zhenyin_core::api::Refusal::NoSuchSession)?;
+    let events = UnboundedReceiverStream::new(progress).map(|progress| {
+        let event = match &progress {
+            Progress::Step(step) => Event::default().event("state").json_data(step),
+            Progress::Done(reply) => Event::default().event("done").json_data(reply),
+        };
+        Ok(event.unwrap_or_default())
+    });
+    Ok(Sse::new(events).keep_alive(KeepAlive::default()))
+}
+
+async fn status(State(asks): State<Asks>) -> Result<Json<Status>, Problem> {
+    Ok(Json(ask(&asks, |back| Ask::Status { back }).await?))
+}
+
+const CSP: (HeaderName, HeaderValue) = (
+    header::CONTENT_SECURITY_POLICY,
+    HeaderValue::from_static(
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'",
+    ),
+);
+
+#[expect(clippy::unused_async, reason = "axum handlers are async")]
+async fn page() -> impl IntoResponse {
+    ([CSP], Html(include_str!("../../ui/status.html")))
+}
+
+#[expect(clippy::unused_async, reason = "axum handlers are async")]
+async fn script() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], include_str!("../../ui/status.js"))
+}
+
+#[expect(clippy::unused_async, reason = "axum handlers are async")]
+async fn style() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], include_str!("../../ui/status.css"))
+}
