@@ -245,6 +245,11 @@ impl Note {
         i64::try_from(seconds).map(WallTime::from_seconds).map_err(|_| NoteError::Form("time is absurd"))
     }
 
+    /// Whether there is a line in this key's name, true or false.
+    pub fn has_line(&self, key: &VerifierKey) -> bool {
+        self.line(key).is_ok()
+    }
+
     fn line(&self, key: &VerifierKey) -> Result<&[u8], NoteError> {
         self.lines
             .iter()

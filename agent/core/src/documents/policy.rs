@@ -247,8 +247,8 @@ mod tests {
         check(|c| c.probe_frames = 0, "probe_frames");
         check(|c| c.attempts.face = 0, "attempts");
         check(|c| c.capture_seconds = 0, "capture_seconds");
-        check(|c| drop(c.comparison.insert(format!("sha256:{}", "01".repeat(32)), 1)), "comparison");
-        check(|c| drop(c.comparison.insert("sha256:1f3a9c0e".into(), 400)), "comparison");
+        check(|c| c.comparison = [(format!("sha256:{}", "01".repeat(32)), 1)].into(), "comparison");
+        check(|c| c.comparison = [("sha256:1f3a9c0e".into(), 400)].into(), "comparison");
     }
 
     #[test]

@@ -129,6 +129,9 @@ types! {
     DeviceRecovered = "device.recovered.v1",
 }
 
+/// Types whose receipt needs no event of its own: else receipts would beget receipts for ever.
+pub(crate) const QUIET: [&str; 2] = [LogReceipt::TYPE, LogHeartbeat::TYPE];
+
 /// Every type of this file with an example.
 pub const KINDS: &[EventKind] = &[
     kind::<LogGenesis>(|| of(&LogGenesis { agent: "0.1.0".into(), grant: "a.b.c".into() })),

@@ -15,7 +15,7 @@ const DENIED: [&str; 16] = [
     "photo", "crop", "frame", "template", "probe", "biometr",
 ];
 /// Member names that contain a denied part and are harmless.
-const ALLOWED: [&str; 2] = ["scorebucket", "probe_frames"];
+const ALLOWED: [&str; 2] = ["scorebucket", "frames"];
 
 fn envelope(draft: Draft) -> Envelope {
     Envelope {
@@ -45,7 +45,7 @@ fn denied_members(value: &Value, found: &mut Vec<String>) {
                 if !ALLOWED.contains(&lower.as_str()) && DENIED.iter().any(|d| lower.contains(d)) {
                     found.push(name.clone());
                 }
-                if lower == "scorebucket" && !inner.as_u64().is_some_and(|n| n <= 10) {
+                if lower == "scorebucket" && inner.as_u64().is_none_or(|n| n > 10) {
                     found.push(format!("{name} = {inner}"));
                 }
                 denied_members(inner, found);
