@@ -75,12 +75,17 @@ impl Slot {
         Ok(if answer.card_absent() { SlotState::Absent } else { SlotState::Present })
     }
 
-    /// Powers the card and returns its answer to reset, not yet parsed.
+    /// Powers the card and returns its answer to reset, not yet parsed. A card that changes meanwhile, as one
+    /// just being pushed in does, is powered once more; from then on a change is an error.
     pub fn power_on(&mut self) -> Result<Vec<u8>, SlotError> {
+        let request = Request::PowerOn(Voltage::Five);
         self.drain()?;
         self.changed = None;
-        let request = Request::PowerOn(Voltage::Five);
-        let answer = self.command(&request)?;
+        let mut answer = self.command(&request)?;
+        if matches!(self.check_unchanged(), Err(SlotError::Changed { .. })) {
+            self.changed = None;
+            answer = self.command(&request)?;
+        }
         self.check_unchanged()?;
         if answer.failed() { Err(failure(request.name(), &answer)) } else { Ok(answer.data) }
     }

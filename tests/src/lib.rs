@@ -1,1 +1,6 @@
-//! (to be written)
+//! Simulators of everything a terminal is connected to, for the tests and the demo.
+//! Never part of a shipped program.
+
+#![forbid(unsafe_code)]
+
+pub mod card_reader;

@@ -1,0 +1,16 @@
+//! The device side of a card reader: synthetic cards, reader framing, faults, and the lines to reach them by.
+//! Never holds data of a real person: only identity numbers with the birth year 1849.
+
+pub mod cards;
+pub mod device;
+pub mod fault;
+pub mod memory;
+pub mod pty;
+pub mod transcript;
+
+pub use cards::{CardSpec, SimulatedCard};
+pub use device::{Device, Echo};
+pub use fault::{Fault, When};
+pub use memory::MemoryPort;
+pub use pty::PtyReader;
+pub use transcript::{TranscriptPort, TranscriptRecorder};

@@ -1,0 +1,372 @@
+//! The device side of CCID over a serial line: frames in, frames out, with faults on order.
+//! Never waits: what it says carries its delay, and the line that moves the bytes keeps the time.
+
+use std::time::Duration;
+
+use super::cards::{CardSpec, SimulatedCard};
+use super::fault::{Fault, When};
+
+/// Whether the reader repeats every command before it answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Echo {
+    On,
+    Off,
+}
+
+/// Bytes the reader puts on the line, `after` the moment of the cause.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Emission {
+    pub after: Duration,
+    pub bytes: Vec<u8>,
+}
+
+/// A reader with one slot.
+pub struct Device {
+    echo: Echo,
+    card: Option<SimulatedCard>,
+    powered: bool,
+    inbox: Vec<u8>,
+    last_answer: Vec<u8>,
+    faults: Vec<(When, Fault)>,
+    output: Vec<Emission>,
+    hung_up: bool,
+    struck: u32,
+}
+
+impl Device {
+    pub fn new(echo: Echo) -> Self {
+        Self {
+            echo,
+            card: None,
+            powered: false,
+            inbox: Vec::new(),
+            last_answer: Vec::new(),
+            faults: Vec::new(),
+            output: Vec::new(),
+            hung_up: false,
+            struck: 0,
+        }
+    }
+
+    /// Puts a card in, in place of one that is there, and tells the host.
+    pub fn insert(&mut self, spec: CardSpec) {
+        if self.card.is_some() {
+            self.remove();
+        }
+        self.card = Some(SimulatedCard::new(spec));
+        self.powered = false;
+        self.say(Duration::ZERO, vec![0x50, 0x03]);
+    }
+
+    /// Takes the card out and tells the host.
+    pub fn remove(&mut self) {
+        if self.card.take().is_some() {
+            self.powered = false;
+            self.say(Duration::ZERO, vec![0x50, 0x02]);
+        }
+    }
+
+    pub fn inject(&mut self, when: When, fault: Fault) {
+        self.faults.push((when, fault));
+    }
+
+    pub fn hang_up(&mut self) {
+        self.hung_up = true;
+    }
+
+    pub fn has_hung_up(&self) -> bool {
+        self.hung_up
+    }
+
+    /// How many faults have struck, so that a test can tell that its fault did.
+    pub fn struck(&self) -> u32 {
+        self.struck
+    }
+
+    pub fn card(&self) -> Option<&SimulatedCard> {
+        self.card.as_ref()
+    }
+
+    /// Puts bytes on the line that nobody asked for.
+    pub fn say(&mut self, after: Duration, bytes: Vec<u8>) {
+        self.output.push(Emission { after, bytes });
+    }
+
+    /// Everything said since the last call, in the order of saying.
+    pub fn take_output(&mut self) -> Vec<Emission> {
+        std::mem::take(&mut self.output)
+    }
+
+    /// Takes bytes from the host and acts on each complete frame.
+    pub fn receive(&mut self, bytes: &[u8]) {
+        self.inbox.extend(bytes);
+        while !self.hung_up {
+            match self.inbox.as_slice() {
+                [] | [0x03] | [0x03, 0x15] => return,
+                [0x03, 0x15, 0x16, ..] => {
+                    self.inbox.drain(..3);
+                    let mut again = self.last_answer.clone();
+                    if self.faults.iter().any(|fault| matches!(fault, (When::Always, Fault::WrongChecksum))) {
+                        again.pop();
+                        again.push(!checksum(&again));
+                    }
+                    self.say(Duration::ZERO, again);
+                }
+                [0x03, 0x06, message @ ..] => {
+                    let [_, l0, l1, l2, l3, ..] = message else { return };
+                    let length = u32::from_le_bytes([*l0, *l1, *l2, *l3]) as usize;
+                    if length > MAX_DATA {
+                        self.inbox.remove(0);
+                        continue;
+                    }
+                    if self.inbox.len() < OVERHEAD + length {
+                        return;
+                    }
+                    let frame: Vec<u8> = self.inbox.drain(..OVERHEAD + length).collect();
+                    if checksum(&frame) == 0 {
+                        self.obey(&frame);
+                    } else {
+                        self.say(Duration::ZERO, NAK.to_vec());
+                    }
+                }
+                _ => {
+                    self.inbox.remove(0);
+                }
+            }
+        }
+    }
+
+    fn obey(&mut self, command: &[u8]) {
+        let kind = command[2];
+        let data = &command[12..command.len() - 1];
+        let fault = self.take_fault(kind, data);
+        let before = self.card_events(fault.as_ref());
+        if let Some(Fault::Nak { times }) = fault {
+            if times > 1 {
+                self.faults.push((When::Next, Fault::Nak { times: times - 1 }));
+            }
+            return self.say(Duration::ZERO, NAK.to_vec());
+        }
+        let mut answer = self.answer(kind, command[8], data, fault.as_ref());
+        self.last_answer.clone_from(&answer);
+        if let Some(Fault::FlipWithChecksum { at, mask }) = &fault {
+            let last = answer.len() - 1;
+            answer[at % last] ^= mask;
+            answer[last] = checksum(&answer[..last]);
+        }
+        if matches!(fault, Some(Fault::WrongChecksum)) {
+            *answer.last_mut().expect("a frame has a checksum") ^= 0x55;
+        }
+        let mut echo = if self.echo == Echo::On { command.to_vec() } else { Vec::new() };
+        echo.extend(before);
+        self.put_on_line(command[8], echo, answer, fault);
+    }
+
+    /// Sends echo and answer as the fault wants them sent.
+    fn put_on_line(&mut self, sequence: u8, echo: Vec<u8>, answer: Vec<u8>, fault: Option<Fault>) {
+        let mut all = [echo.as_slice(), &answer].concat();
+        match fault {
+            Some(Fault::Silence) => {}
+            Some(Fault::HangUp) => self.hung_up = true,
+            Some(Fault::Noise(noise)) => self.say(Duration::ZERO, [echo, noise, answer].concat()),
+            Some(Fault::Flip { at, mask }) => {
+                let at = at % all.len();
+                all[at] ^= mask;
+                self.say(Duration::ZERO, all);
+            }
+            Some(Fault::Truncate { keep }) => {
+                all.truncate(keep);
+                self.say(Duration::ZERO, all);
+            }
+            Some(Fault::Late(delay)) => {
+                self.say(Duration::ZERO, echo);
+                self.say(delay, answer);
+            }
+            Some(Fault::Duplicate) => self.say(Duration::ZERO, [all, answer].concat()),
+            Some(Fault::TimeBytes { count, every }) => {
+                self.say_slowly(echo, vec![0x85], count, every, answer)
+            }
+            Some(Fault::TimeExtensions { count, every }) => {
+                let more = frame(0x80, sequence, [0x80, 0x05, 0x00], &[]);
+                self.say_slowly(echo, more, count, every, answer);
+            }
+            Some(
+                Fault::WrongChecksum
+                | Fault::FlipWithChecksum { .. }
+                | Fault::Nak { .. }
+                | Fault::Remove
+                | Fault::Swap { .. }
+                | Fault::Atr(_),
+            )
+            | None => self.say(Duration::ZERO, all),
+        }
+    }
+
+    fn say_slowly(&mut self, echo: Vec<u8>, more: Vec<u8>, count: u32, every: Duration, answer: Vec<u8>) {
+        self.say(Duration::ZERO, echo);
+        for step in 1..=count {
+            self.say(every * step, more.clone());
+        }
+        self.say(every * (count + 1), answer);
+    }
+
+    /// What the person at the slot does during this command; returns the events the reader tells of it.
+    fn card_events(&mut self, fault: Option<&Fault>) -> Vec<u8> {
+        match fault {
+            Some(Fault::Remove) => {
+                self.card = None;
+                self.powered = false;
+                vec![0x50, 0x02]
+            }
+            Some(Fault::Swap { card, noticed: true }) => {
+                self.card = Some(SimulatedCard::new((**card).clone()));
+                self.powered = false;
+                vec![0x50, 0x02, 0x50, 0x03]
+            }
+            Some(Fault::Swap { card, noticed: false }) => {
+                if let Some(inside) = &mut self.card {
+                    inside.become_card((**card).clone());
+                }
+                Vec::new()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn take_fault(&mut self, kind: u8, data: &[u8]) -> Option<Fault> {
+        let exchange = kind == 0x6F;
+        let mut hit = None;
+        for (index, (when, _)) in self.faults.iter_mut().enumerate() {
+            let now = match when {
+                When::Next | When::Always => true,
+                When::PowerOn => kind == 0x62,
+                When::Record(tag) => exchange && data.get(1..3) == Some(&[0xB2, *tag]),
+                When::Exchange(0) => exchange,
+                When::Exchange(left) => {
+                    *left -= u32::from(exchange);
+                    false
+                }
+            };
+            if now && hit.is_none() {
+                hit = Some(index);
+            }
+        }
+        let index = hit?;
+        self.struck += 1;
+        match &self.faults[index] {
+            (When::Always, fault) => Some(fault.clone()),
+            _ => Some(self.faults.remove(index).1),
+        }
+    }
+
+    fn answer(&mut self, kind: u8, sequence: u8, data: &[u8], fault: Option<&Fault>) -> Vec<u8> {
+        let icc = match (&self.card, self.powered) {
+            (None, _) => 2,
+            (Some(_), false) => 1,
+            (Some(_), true) => 0,
+        };
+        let failed = |kind: u8, error: u8| frame(kind, sequence, [0x40 | icc, error, 0], &[]);
+        match kind {
+            0x62 => match self.card.as_mut().and_then(SimulatedCard::reset) {
+                Some(atr) => {
+                    self.powered = true;
+                    let atr = if let Some(Fault::Atr(bytes)) = fault { bytes } else { &atr };
+                    frame(0x80, sequence, [0, 0, 0], atr)
+                }
+                None => failed(0x80, 0xFE),
+            },
+            0x63 => {
+                self.powered = false;
+                frame(0x81, sequence, [icc.max(1), 0, 0], &[])
+            }
+            0x65 => frame(0x81, sequence, [icc, 0, 0], &[]),
+            0x6F => match &mut self.card {
+                Some(card) if self.powered => frame(0x80, sequence, [0, 0, 0], &card.exchange(data)),
+                Some(_) | None => failed(0x80, 0xFE),
+            },
+            0x61 => frame(0x82, sequence, [icc, 0, 0], data),
+            0x6B if data == [0x02] => frame(0x83, sequence, [icc, 0, 0], FIRMWARE),
+            0x6B if data == [0x01, 0x01, 0x01] => frame(0x83, sequence, [icc, 0, 0], &[]),
+            0x6B => failed(0x83, 0x0A),
+            _ => failed(0x81, 0x00),
+        }
+    }
+}
+
+fn frame(kind: u8, sequence: u8, [status, error, extra]: [u8; 3], data: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0x03, 0x06, kind];
+    frame.extend((data.len() as u32).to_le_bytes());
+    frame.extend([0, sequence, status, error, extra]);
+    frame.extend(data);
+    frame.push(checksum(&frame));
+    frame
+}
+
+fn checksum(bytes: &[u8]) -> u8 {
+    bytes.iter().fold(0, |sum, byte| sum ^ byte)
+}
+
+const FIRMWARE: &[u8] = b"GemTwin-V2.00-GF05";
+const NAK: [u8; 3] = [0x03, 0x15, 0x16];
+const MAX_DATA: usize = 261;
+const OVERHEAD: usize = 13;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hex(text: &str) -> Vec<u8> {
+        text.split_whitespace().map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect()
+    }
+
+    /// What the device says to `command`, without delays.
+    fn reply(device: &mut Device, command: &str) -> Vec<u8> {
+        device.receive(&hex(command));
+        device.take_output().into_iter().flat_map(|emission| emission.bytes).collect()
+    }
+
+    #[test]
+    fn frames_are_those_of_the_specification() {
+        let mut device = Device::new(Echo::Off);
+        device.insert(CardSpec::version_2());
+        let mut check =
+            |command: &str, want: &str| assert_eq!(reply(&mut device, command), hex(want), "{command}");
+        check(
+            "03 06 6B 01 00 00 00 00 00 00 00 00 02 6D",
+            "50 03 03 06 83 12 00 00 00 00 00 01 00 00 47 65 6D 54 77 69 6E 2D 56 32 2E 30 30 2D 47 46 30 35 B0",
+        );
+        check("03 06 6B 03 00 00 00 00 01 00 00 00 01 01 01 6D", "03 06 83 00 00 00 00 00 01 01 00 00 86");
+        check("03 06 65 00 00 00 00 00 02 00 00 00 62", "03 06 81 00 00 00 00 00 02 01 00 00 87");
+        check(
+            "03 06 62 00 00 00 00 00 03 01 00 00 65",
+            "03 06 80 11 00 00 00 00 03 00 00 00 3B 6D 00 00 00 81 54 4C 96 86 84 37 16 00 8F 3D 97 C8",
+        );
+        check(
+            "03 06 6F 14 00 00 00 00 16 00 00 00 00 A4 04 00 0F 73 78 31 2E 73 68 2E C9 E7 BB E1 B1 A3 D5 CF 9A",
+            "03 06 80 02 00 00 00 00 16 00 00 00 61 13 E3",
+        );
+        check("03 15 16", "03 06 80 02 00 00 00 00 16 00 00 00 61 13 E3");
+        check("03 06 65 00 00 00 00 00 02 00 00 00 63", "03 15 16");
+    }
+
+    #[test]
+    fn an_echoing_reader_repeats_the_command_first() {
+        let mut device = Device::new(Echo::On);
+        assert_eq!(
+            reply(&mut device, "03 06 65 00 00 00 00 00 02 00 00 00 62"),
+            hex("03 06 65 00 00 00 00 00 02 00 00 00 62 03 06 81 00 00 00 00 00 02 02 00 00 84")
+        );
+    }
+
+    #[test]
+    fn faults_strike_when_told_to() {
+        let mut device = Device::new(Echo::Off);
+        device.inject(When::Exchange(1), Fault::Silence);
+        let exchange = "03 06 6F 05 00 00 00 00 18 00 00 00 00 B2 08 00 14 D9";
+        assert!(!reply(&mut device, exchange).is_empty());
+        assert!(!reply(&mut device, "03 06 65 00 00 00 00 00 02 00 00 00 62").is_empty());
+        assert!(reply(&mut device, exchange).is_empty());
+        assert!(!reply(&mut device, exchange).is_empty());
+        assert_eq!(device.struck(), 1);
+    }
+}
