@@ -50,13 +50,13 @@ impl Reader {
         &self.firmware
     }
 
-    /// Whether a card is in the slot. Takes at most two seconds, mostly a few milliseconds.
+    /// Whether a card is in the slot. Takes a few milliseconds; two seconds when the reader says nothing.
     pub fn poll_slot(&mut self) -> Result<SlotState, ReaderError> {
         Ok(self.slot.status()?)
     }
 
-    /// Counts the cards that the reader saw being put in. A number that changed since the last reading means
-    /// another card, even when no poll found the slot empty in between.
+    /// Counts the cards put in. A number that changed since the last reading means another card, even when no
+    /// poll found the slot empty in between, as far as the reader tells of changes.
     pub fn insertions(&self) -> u64 {
         self.slot.insertions()
     }
@@ -91,14 +91,18 @@ impl Reader {
         let bytes = self.slot.power_on().map_err(|error| {
             if matches!(error, SlotError::NoCard) { CardReadError::NoCard } else { error.into() }
         })?;
-        let atr = Atr::parse(&bytes)
-            .map_err(|source| CardReadError::Atr { bytes: format!("{bytes:02X?}"), source })?;
+        let atr = Atr::parse(&bytes).map_err(|source| CardReadError::Atr { bytes: hex(&bytes), source })?;
         if !atr.offers_t0() {
             return Err(CardReadError::Protocol);
         }
         self.slot.set_parameters(atr.t0_parameters())?;
         social_security::read(&mut self.slot)
     }
+}
+
+/// The bytes an answer to reset can have at most; a longer one is cut for the eye.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().take(33).map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(" ")
 }
 
 const LIMIT: Duration = Duration::from_secs(60);

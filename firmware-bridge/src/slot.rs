@@ -44,12 +44,21 @@ pub struct Slot {
     sequence: u8,
     changed: Option<SlotEvent>,
     insertions: u64,
+    empty: bool,
     limit: Option<Instant>,
 }
 
 impl Slot {
     pub fn new(port: Box<dyn CardPort>) -> Self {
-        Self { port, receiver: Receiver::new(SLOT), sequence: 0, changed: None, insertions: 0, limit: None }
+        Self {
+            port,
+            receiver: Receiver::new(SLOT),
+            sequence: 0,
+            changed: None,
+            insertions: 0,
+            empty: true,
+            limit: None,
+        }
     }
 
     /// What the reader calls itself; empty when it does not know the question but speaks the protocol.
@@ -72,6 +81,7 @@ impl Slot {
         if answer.failed() && !answer.card_absent() {
             return Err(failure(Request::SlotStatus.name(), &answer));
         }
+        self.see(!answer.card_absent());
         Ok(if answer.card_absent() { SlotState::Absent } else { SlotState::Present })
     }
 
@@ -87,7 +97,11 @@ impl Slot {
             answer = self.command(&request)?;
         }
         self.check_unchanged()?;
-        if answer.failed() { Err(failure(request.name(), &answer)) } else { Ok(answer.data) }
+        if answer.failed() {
+            return Err(failure(request.name(), &answer));
+        }
+        self.see(true);
+        Ok(answer.data)
     }
 
     pub fn power_off(&mut self) -> Result<(), SlotError> {
@@ -112,8 +126,8 @@ impl Slot {
         self.changed.map_or(Ok(()), |event| Err(SlotError::Changed { event }))
     }
 
-    /// How often the reader told of a card put in. A changed number means another card, even if nobody
-    /// saw the slot empty.
+    /// How often a card was put in, as the reader told or as the slot was found full after it was empty.
+    /// A changed number means another card.
     pub fn insertions(&self) -> u64 {
         self.insertions
     }
@@ -151,10 +165,16 @@ impl Slot {
     }
 
     fn note(&mut self, received: &Received) {
-        if let Received::SlotEvent(event) = received {
-            self.changed = Some(*event);
-            self.insertions += u64::from(*event == SlotEvent::Inserted);
-        }
+        let Received::SlotEvent(event) = received else { return };
+        self.changed = Some(*event);
+        self.empty = true;
+        self.see(*event == SlotEvent::Inserted);
+    }
+
+    /// Takes note of whether a card is in the slot.
+    fn see(&mut self, present: bool) {
+        self.insertions += u64::from(present && self.empty);
+        self.empty = !present;
     }
 
     fn command(&mut self, request: &Request<'_>) -> Result<Answer, SlotError> {

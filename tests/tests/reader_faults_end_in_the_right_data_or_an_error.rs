@@ -128,6 +128,23 @@ fn what_happened_to_the_card_is_said() {
 }
 
 #[test]
+fn a_reader_that_tells_of_no_change_hides_none() {
+    let mut desk = Desk::new(Echo::Off, CardSpec::version_2());
+    desk.device.lock().unwrap().be_quiet();
+    let first = desk.read().0.unwrap();
+    let seen = desk.reader.insertions();
+    desk.inject(When::Record(0x09), Fault::Remove);
+    assert!(matches!(desk.read().0, Err(CardReadError::Removed)));
+    assert_eq!(desk.reader.poll_slot().unwrap(), SlotState::Absent);
+    desk.device.lock().unwrap().insert(CardSpec::another_person());
+    assert_eq!(desk.reader.poll_slot().unwrap(), SlotState::Present);
+    assert_ne!(desk.reader.insertions(), seen);
+    desk.inject(When::Record(0x09), Fault::Swap { card: Box::new(CardSpec::version_2()), noticed: true });
+    // Seen as a card that fell silent: what is read after that is all of the card that is in now.
+    assert_eq!(desk.read().0.unwrap(), first);
+}
+
+#[test]
 fn what_is_wrong_with_the_line_is_said() {
     let always = When::Always;
     check_error("hang-up", When::Record(8), &Fault::HangUp, Duration::ZERO, |e| {
@@ -183,6 +200,9 @@ fn an_empty_slot_and_a_new_card_are_told_apart() {
     let mut desk = Desk::new(Echo::On, CardSpec::version_2());
     assert_eq!(desk.reader.poll_slot().unwrap(), SlotState::Present);
     let first = desk.reader.insertions();
+    assert!(desk.read().0.is_ok());
+    assert_eq!(desk.reader.poll_slot().unwrap(), SlotState::Present);
+    assert_eq!(desk.reader.insertions(), first, "the same card stays the same insertion");
     desk.device.lock().unwrap().insert(CardSpec::another_person());
     assert_eq!(desk.reader.poll_slot().unwrap(), SlotState::Present);
     assert_ne!(desk.reader.insertions(), first, "an exchange between two polls shows");

@@ -30,6 +30,7 @@ pub struct Device {
     faults: Vec<(When, Fault)>,
     output: Vec<Emission>,
     hung_up: bool,
+    quiet: bool,
     struck: u32,
 }
 
@@ -44,6 +45,7 @@ impl Device {
             faults: Vec::new(),
             output: Vec::new(),
             hung_up: false,
+            quiet: false,
             struck: 0,
         }
     }
@@ -55,15 +57,20 @@ impl Device {
         }
         self.card = Some(SimulatedCard::new(spec));
         self.powered = false;
-        self.say(Duration::ZERO, vec![0x50, 0x03]);
+        self.tell(vec![0x50, 0x03]);
     }
 
     /// Takes the card out and tells the host.
     pub fn remove(&mut self) {
         if self.card.take().is_some() {
             self.powered = false;
-            self.say(Duration::ZERO, vec![0x50, 0x02]);
+            self.tell(vec![0x50, 0x02]);
         }
+    }
+
+    /// Says nothing of card changes from now on, as some readers never do.
+    pub fn be_quiet(&mut self) {
+        self.quiet = true;
     }
 
     pub fn inject(&mut self, when: When, fault: Fault) {
@@ -136,6 +143,12 @@ impl Device {
         }
     }
 
+    fn tell(&mut self, event: Vec<u8>) {
+        if !self.quiet {
+            self.say(Duration::ZERO, event);
+        }
+    }
+
     fn obey(&mut self, command: &[u8]) {
         let kind = command[2];
         let data = &command[12..command.len() - 1];
@@ -158,7 +171,7 @@ impl Device {
             *answer.last_mut().expect("a frame has a checksum") ^= 0x55;
         }
         let mut echo = if self.echo == Echo::On { command.to_vec() } else { Vec::new() };
-        echo.extend(before);
+        echo.extend(before.iter().filter(|_| !self.quiet));
         self.put_on_line(command[8], echo, answer, fault);
     }
 
