@@ -29,20 +29,13 @@ pub struct Config {
     pub state: PathBuf,
     /// Directory of the model pack; absent means that face is off, by decision.
     pub pack: Option<PathBuf>,
-    pub camera: Option<CameraChoice>,
+    /// `auto`, a number, a path, or a part of a name; absent means no camera, by decision.
+    pub camera: Option<String>,
     pub reader: Option<ReaderChoice>,
     pub upstream: Option<Upstream>,
     /// Loopback address of the local API.
     pub listen: SocketAddr,
     pub log: LogFormat,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub enum CameraChoice {
-    /// The first camera that is not virtual.
-    Auto,
-    /// A number or a path.
-    Named(String),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -94,12 +87,7 @@ impl fmt::Display for Config {
         let none = || "none".to_owned();
         writeln!(f, "state     {}", self.state.display())?;
         writeln!(f, "pack      {}", self.pack.as_ref().map_or_else(none, |p| p.display().to_string()))?;
-        let camera = match &self.camera {
-            None => none(),
-            Some(CameraChoice::Auto) => "auto".to_owned(),
-            Some(CameraChoice::Named(name)) => name.clone(),
-        };
-        writeln!(f, "camera    {camera}")?;
+        writeln!(f, "camera    {}", self.camera.clone().unwrap_or_else(none))?;
         writeln!(f, "reader    {}", self.reader.as_ref().map_or_else(none, |r| r.port.display().to_string()))?;
         writeln!(f, "upstream  {}", self.upstream.as_ref().map_or_else(none, |u| u.url.clone()))?;
         write!(f, "listen    {}", self.listen)
@@ -199,14 +187,10 @@ impl Raw {
             });
         }
         let upstream = self.upstream.map(RawUpstream::mean).transpose()?;
-        let camera = self.camera.enabled.then(|| match self.camera.device.as_str() {
-            "auto" => CameraChoice::Auto,
-            name => CameraChoice::Named(name.to_owned()),
-        });
         Ok(Config {
             state: self.state,
             pack: self.models.enabled.then_some(self.models.pack),
-            camera,
+            camera: self.camera.enabled.then_some(self.camera.device),
             reader: self.reader.map(|r| ReaderChoice { port: r.port }),
             upstream,
             listen: self.api.listen,
@@ -244,7 +228,7 @@ mod tests {
     #[test]
     fn one_line_is_a_whole_config() {
         let config = parse("version = 1").unwrap();
-        assert_eq!(config.camera, Some(CameraChoice::Auto));
+        assert_eq!(config.camera, Some("auto".into()));
         assert_eq!(config.listen.to_string(), "127.0.0.1:7780");
         assert_eq!((config.reader, config.upstream), (None, None));
     }
@@ -257,7 +241,7 @@ mod tests {
              log.format = 'json'",
         )
         .unwrap();
-        assert_eq!(config.camera, Some(CameraChoice::Named("/dev/video2".into())));
+        assert_eq!(config.camera, Some("/dev/video2".into()));
         assert_eq!(config.upstream.unwrap().url, "https://up.example");
         assert_eq!(config.reader.unwrap().port, Path::new("/dev/ttyUSB0"));
         assert_eq!(config.log, LogFormat::Json);

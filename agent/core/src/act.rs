@@ -60,6 +60,11 @@ pub struct SignedIn {
     pub method: Method,
 }
 
+impl FaceRules {
+    /// Wide enough that two siblings are asked for a card, narrow enough not to bother anybody else.
+    pub const MARGIN: f32 = 0.05;
+}
+
 /// The surroundings of an act at this moment.
 #[derive(Debug)]
 pub(crate) struct Scene<'a> {

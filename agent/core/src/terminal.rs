@@ -140,6 +140,8 @@ pub struct Terminal {
     pin_limit: AttemptLimit,
     camera: DeviceHealth,
     reader: DeviceHealth,
+    /// The chain is being closed; no act begins any more.
+    stopping: bool,
     outputs: VecDeque<Output>,
 }
 
@@ -172,6 +174,7 @@ impl Terminal {
             pin_limit: AttemptLimit::new(allowed(attempts.map(|a| a.pin), 5)),
             camera: DeviceHealth::default(),
             reader: DeviceHealth::default(),
+            stopping: false,
             outputs: VecDeque::new(),
         };
         terminal.started(setup.journal.newest, now);
@@ -200,8 +203,10 @@ impl Terminal {
             Input::Stop => self.stop(now),
             Input::Tick => {}
         }
-        self.act_deadline(now);
-        self.heartbeat(now);
+        if !self.stopping {
+            self.act_deadline(now);
+            self.heartbeat(now);
+        }
         self.sync(now);
     }
 
@@ -241,6 +246,12 @@ impl Terminal {
     pub fn checkpoint(&self) -> Option<Note> {
         (self.recording.durable == self.chain.head().size)
             .then(|| self.chain.checkpoint(self.chain.head(), self.signer.as_ref()).ok())?
+    }
+
+    /// Whether the chain is closed and every event of it has a receipt.
+    pub fn is_settled(&self) -> bool {
+        let size = self.chain.head().size;
+        self.stopping && self.recording.durable == size && self.syncing.acknowledged() == size
     }
 
     fn policy_in_force(&self, now: Now) -> bool {

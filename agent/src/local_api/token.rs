@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use ring::rand::SecureRandom as _;
 
+use crate::durable_file::{self, FileError};
+
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     #[error("api token file `{}` cannot be read: is the agent running, and are you its user?", path.display())]
     Unreadable { path: PathBuf, source: std::io::Error },
-    #[error("api token file `{}` cannot be written", path.display())]
-    Unwritable { path: PathBuf, source: std::io::Error },
+    #[error("api token cannot be written")]
+    Unwritable(#[source] FileError),
     #[error("the system gives no random bytes")]
     Random,
 }
@@ -31,7 +33,7 @@ impl ApiToken {
         ring::rand::SystemRandom::new().fill(&mut bytes).map_err(|_| TokenError::Random)?;
         let token = Self(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes));
         let path = Self::path(dir);
-        write_private(&path, token.0.as_bytes()).map_err(|source| TokenError::Unwritable { path, source })?;
+        durable_file::replace(&path, token.0.as_bytes()).map_err(TokenError::Unwritable)?;
         Ok(token)
     }
 
@@ -62,18 +64,6 @@ impl fmt::Debug for ApiToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ApiToken(…)")
     }
-}
-
-fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    use std::io::Write as _;
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options.mode(0o600);
-    }
-    options.open(path)?.write_all(bytes)
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ impl Act {
 impl Terminal {
     pub(super) fn begin(&mut self, ticket: Ticket, request: Request, entropy: [u8; 16], now: Now) {
         let refusal = match request {
-            _ if self.recording.fault.is_some() => Some(Refusal::NotRecording),
+            _ if self.recording.fault.is_some() || self.stopping => Some(Refusal::NotRecording),
             _ if self.running.is_some() => Some(Refusal::Busy),
             Request::StaffLogout | Request::PatientEnrolment if self.operator.is_none() => {
                 Some(Refusal::NobodySignedIn)

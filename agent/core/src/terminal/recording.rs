@@ -62,7 +62,7 @@ impl Terminal {
     }
 
     pub(super) fn record_draft(&mut self, draft: Draft, now: Now) -> Option<Sequence> {
-        if self.recording.fault.is_some() {
+        if self.recording.fault.is_some() || self.stopping {
             return None;
         }
         match self.chain.seal_draft(draft, now, &self.boot, self.signer.as_ref()) {
@@ -152,12 +152,16 @@ impl Terminal {
     }
 
     pub(super) fn stop(&mut self, now: Now) {
+        if self.stopping {
+            return;
+        }
         self.abort_act(Fault::JournalCommitFailed);
         if let Some(operator) = self.operator.take() {
             let (subject, cause) = (Some(operator.operator), CloseCause::AgentStopped);
             self.record(&SessionClosed { subject, cause }, now);
         }
         self.record(&AgentStopped { reason: StopReason::Asked }, now);
+        self.stopping = true;
     }
 
     pub(super) fn heartbeat(&mut self, now: Now) {

@@ -1,0 +1,344 @@
+//! Starts the whole agent from a config: keys, journal, models, devices, network, local API, event loop.
+//! Never opens a device before everything that can refuse to start has agreed.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use ring::rand::{SecureRandom as _, SystemRandom};
+use tokio::sync::mpsc as tokio_mpsc;
+use zhenyin_core::act::FaceRules;
+use zhenyin_core::chain::ChainState;
+use zhenyin_core::documents::Policy;
+use zhenyin_core::event::Envelope;
+use zhenyin_core::fault::Fault;
+use zhenyin_core::ids::{BootId, ChainId};
+use zhenyin_core::merkle::CompactRange;
+use zhenyin_core::terminal::{Input, JournalState, Setup, Terminal};
+use zhenyin_core::time::WallTime;
+use zhenyin_core::wire::UploadRequest;
+use zhenyin_models::{Frame, Pack, Pipeline};
+
+use crate::camera::{
+    CameraError, CameraReport, CameraSelector, CameraThread, FrameSource, NokhwaCamera, Patience, VirtualCameras,
+};
+use crate::card_reader::{CardReaderThread, ReaderReport};
+use crate::clock::Clock;
+use crate::config::Config;
+
+use crate::event_loop::{Adapters, EventLoop, Wake};
+use crate::face::{self, FaceReport};
+use crate::journal::{DurableChain, Journal, JournalReader, Limits};
+use crate::keystore::KeyStore;
+use crate::latest::{LatestSender, latest};
+use crate::local_api::{ApiToken, LocalApi};
+use crate::references::References;
+use crate::terminal_enrolment::{TerminalEnrolment, TerminalEnrolmentError};
+use crate::upstream::Upstream;
+
+/// Opens a camera; runs on the capture thread, once for each attempt.
+pub type OpenCamera = Box<dyn Fn() -> Result<Box<dyn FrameSource>, CameraError> + Send + Sync>;
+
+/// A running agent. Dropping it stops it in order.
+pub struct Agent {
+    wakes: mpsc::Sender<Wake>,
+    event_loop: Option<JoinHandle<()>>,
+    runtime: Option<tokio::runtime::Runtime>,
+    address: SocketAddr,
+}
+
+/// Policy is asked for this often; a new one reaches every online terminal within minutes.
+const POLICY_POLL: Duration = Duration::from_secs(60);
+
+impl Agent {
+    /// Starts with the camera that the config names.
+    ///
+    /// # Errors
+    /// Whatever refuses to start, with what to do.
+    pub fn start(config: &Config) -> anyhow::Result<Self> {
+        let camera = config.camera.as_deref().map(open_hardware);
+        Self::start_with_camera(config, camera)
+    }
+
+    /// Starts with another source of frames: recorded subjects in tests and in the demo.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_with_camera(config: &Config, camera: Option<OpenCamera>) -> anyhow::Result<Self> {
+        let keys = KeyStore::open_or_create(&config.state.join("keys"))?;
+        let enrolment = match TerminalEnrolment::load(&config.state) {
+            Err(TerminalEnrolmentError::NotEnrolled) => {
+                bail!("this terminal is not enrolled: run `zhenyin terminal enrol --code CODE` first")
+            }
+            other => other?,
+        };
+        let pack = load_pack(config)?;
+        let (wakes, inbox) = mpsc::channel();
+        let report = {
+            let wakes = wakes.clone();
+            move |report| drop(wakes.send(Wake::Journal(report)))
+        };
+        let journal_dir = config.state.join("journal");
+        let (journal, durable) = Journal::open(&journal_dir, keys.journal_key(), Limits::default(), report)?;
+        let durable = match durable {
+            Some(durable) if durable.chain == enrolment.grant.chain() => durable,
+            _ => journal.begin_chain(enrolment.grant.chain(), enrolment.grant.token())?,
+        };
+        let journal_reader = JournalReader::open(&journal_dir, keys.journal_key())?;
+        let references = References::open(&config.state.join("references"), keys.references_key())?;
+        let clock = Clock::new();
+        let terminal = {
+            let journal = journal_state(&durable, &journal_reader)?;
+            let face = pack.as_ref().map(|(pack, _)| face_rules(pack));
+            terminal(config, enrolment, &keys, &clock, journal, face)?
+        };
+
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .context("async runtime cannot be started")?;
+        let token = ApiToken::create(&config.state)?;
+        let api = runtime.block_on(LocalApi::bind(config.listen, token))?;
+        let address = api.address();
+        runtime.spawn(serve(api, wakes.clone()));
+        let posts = match &config.upstream {
+            None => None,
+            Some(upstream) => {
+                let upstream = Upstream::new(&upstream.url, upstream.ca_file.as_ref())?;
+                Some(spawn_upstream(&runtime, upstream, durable.chain, &wakes))
+            }
+        };
+        let adapters = Adapters {
+            clock,
+            camera: start_camera(camera, pack, &wakes)?,
+            reader: start_reader(config, &wakes)?,
+            journal,
+            journal_reader,
+            references,
+            posts,
+            policy_file: policy_file(&config.state),
+        };
+        let event_loop = std::thread::Builder::new()
+            .name("event-loop".to_owned())
+            .spawn(move || EventLoop::new(terminal, adapters, inbox).run())
+            .context("event loop cannot be started")?;
+        tracing::info!(api = %address, "agent is running");
+        Ok(Self { wakes, event_loop: Some(event_loop), runtime: Some(runtime), address })
+    }
+
+    /// Where the local API listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Closes the chain in order and ends.
+    pub fn stop(mut self) {
+        self.close();
+    }
+
+    fn close(&mut self) {
+        let _gone = self.wakes.send(Wake::Stop);
+        if let Some(event_loop) = self.event_loop.take() {
+            // A panic there was reported by the panic hook.
+            let _panicked = event_loop.join();
+        }
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_timeout(Duration::from_secs(1));
+        }
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn policy_file(state: &Path) -> PathBuf {
+    state.join("policy.jws")
+}
+
+fn load_pack(config: &Config) -> anyhow::Result<Option<(Pack, Pipeline)>> {
+    let Some(dir) = &config.pack else { return Ok(None) };
+    let pack = Pack::load(dir)?;
+    let pipeline = Pipeline::new(&pack)?;
+    Ok(Some((pack, pipeline)))
+}
+
+fn face_rules(pack: &Pack) -> FaceRules {
+    FaceRules {
+        model: pack.digest(),
+        threshold: pack.thresholds().comparison,
+        margin: FaceRules::MARGIN,
+        probe_frames: pack.probe_frames(),
+        enrol_frames: pack.enrol_frames(),
+    }
+}
+
+fn journal_state(durable: &DurableChain, reader: &JournalReader) -> anyhow::Result<JournalState> {
+    let size = durable.state.frontier.size();
+    let newest = match size.checked_sub(1) {
+        None => None,
+        Some(last) => newest_event(reader, last)?,
+    };
+    let ChainState { frontier, last_leaf } = durable.state.clone();
+    let acknowledged: CompactRange = durable.acked_frontier.clone();
+    Ok(JournalState { chain: ChainState { frontier, last_leaf }, acknowledged, newest })
+}
+
+fn newest_event(reader: &JournalReader, last: u64) -> anyhow::Result<Option<(String, WallTime, BootId)>> {
+    let events = reader.events(last..last + 1)?;
+    let Some(jws) = events.into_iter().next().and_then(|e| e.jws) else { return Ok(None) };
+    let payload = zhenyin_core::jws::payload_unverified(&jws).context("newest event is not a JWS")?;
+    let envelope = Envelope::parse(&payload)?;
+    Ok(Some((envelope.kind, envelope.time, envelope.boot)))
+}
+
+fn terminal(
+    config: &Config,
+    enrolment: TerminalEnrolment,
+    keys: &KeyStore,
+    clock: &Clock,
+    journal: JournalState,
+    face: Option<FaceRules>,
+) -> anyhow::Result<Terminal> {
+    let mut jitter = [0; 8];
+    SystemRandom::new().fill(&mut jitter).map_err(|_| anyhow::anyhow!("the system gives no random bytes"))?;
+    let kept = std::fs::read_to_string(policy_file(&config.state)).unwrap_or(enrolment.policy);
+    let setup = Setup {
+        policy: Policy::open(&kept, enrolment.authority).ok(),
+        authority: enrolment.authority,
+        witness: enrolment.witness,
+        grant: enrolment.grant,
+        journal,
+        signer: Box::new(keys.signer()),
+        boot: clock.boot_id(),
+        pepper: keys.pepper().cloned().context("the key file has no pepper: enrol this terminal anew")?,
+        face,
+        jitter: u64::from_le_bytes(jitter),
+        agent: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    Ok(Terminal::new(setup, clock.now()))
+}
+
+async fn serve(api: LocalApi, wakes: mpsc::Sender<Wake>) {
+    if let Err(error) = api.serve(wakes).await {
+        tracing::error!(%error, "local api ended");
+    }
+}
+
+fn spawn_upstream(
+    runtime: &tokio::runtime::Runtime,
+    upstream: Upstream,
+    chain: ChainId,
+    wakes: &mpsc::Sender<Wake>,
+) -> tokio_mpsc::UnboundedSender<UploadRequest> {
+    // The outbox keeps one request in flight, so this never holds more than one.
+    let (posts, mut requests) = tokio_mpsc::unbounded_channel::<UploadRequest>();
+    let (poster, posted) = (upstream.clone(), wakes.clone());
+    runtime.spawn(async move {
+        while let Some(request) = requests.recv().await {
+            let answer = poster.post(chain, &request).await;
+            if posted.send(Wake::Input(Input::Upstream(answer))).is_err() {
+                return;
+            }
+        }
+    });
+    let wakes = wakes.clone();
+    runtime.spawn(async move {
+        loop {
+            if let Some(token) = upstream.document("policy").await
+                && wakes.send(Wake::Input(Input::Policy(token))).is_err()
+            {
+                return;
+            }
+            tokio::time::sleep(POLICY_POLL).await;
+        }
+    });
+    posts
+}
+
+fn start_camera(
+    open: Option<OpenCamera>,
+    pack: Option<(Pack, Pipeline)>,
+    wakes: &mpsc::Sender<Wake>,
+) -> anyhow::Result<Option<CameraThread>> {
+    let (Some(open), Some((_, pipeline))) = (open, pack) else {
+        let _gone = wakes.send(Wake::Input(Input::Camera(Err(Fault::CameraAbsent))));
+        return Ok(None);
+    };
+    let (frames, newest) = latest::<Frame>();
+    let observed = wakes.clone();
+    face::start(pipeline, newest, move |report| {
+        let input = match report {
+            FaceReport::Observed(observation) => Input::Face(observation),
+            FaceReport::Fault(fault) => {
+                tracing::warn!(code = fault.code(), "frame skipped");
+                return;
+            }
+        };
+        let _gone = observed.send(Wake::Input(input));
+    })
+    .context("face thread cannot be started")?;
+    let wakes = wakes.clone();
+    let camera = CameraThread::start(Patience::default(), open, move |report| {
+        camera_report(report, &frames, &wakes);
+    });
+    Ok(Some(camera.context("camera thread cannot be started")?))
+}
+
+fn camera_report(report: CameraReport, frames: &LatestSender<Frame>, wakes: &mpsc::Sender<Wake>) {
+    let state = match report {
+        CameraReport::Frame(frame) => {
+            frames.replace(frame);
+            return;
+        }
+        CameraReport::Closed => {
+            frames.clear();
+            return;
+        }
+        CameraReport::Opened { description } => {
+            tracing::info!(camera = description, "camera is on");
+            Ok(())
+        }
+        CameraReport::Fault(error) if error.is_one_frame_only() => {
+            tracing::info!(%error, "frame skipped");
+            return;
+        }
+        CameraReport::Fault(error) => {
+            frames.clear();
+            tracing::warn!(%error, "camera does not work");
+            Err(error.fault())
+        }
+    };
+    let _gone = wakes.send(Wake::Input(Input::Camera(state)));
+}
+
+fn start_reader(config: &Config, wakes: &mpsc::Sender<Wake>) -> anyhow::Result<Option<CardReaderThread>> {
+    let Some(choice) = &config.reader else {
+        let _gone = wakes.send(Wake::Input(Input::Reader(Err(Fault::ReaderAbsent))));
+        return Ok(None);
+    };
+    let wakes = wakes.clone();
+    let reader = CardReaderThread::start(choice.port.clone(), move |report| {
+        let input = match report {
+            ReaderReport::Ready { firmware } => {
+                tracing::info!(firmware, "card reader answers");
+                Input::Reader(Ok(()))
+            }
+            ReaderReport::Fault(fault) => Input::Reader(Err(fault)),
+            ReaderReport::Card(event) => Input::Card(event),
+        };
+        let _gone = wakes.send(Wake::Input(input));
+    });
+    Ok(Some(reader.context("card reader thread cannot be started")?))
+}
+
+fn open_hardware(word: &str) -> OpenCamera {
+    let selector = CameraSelector::parse(word);
+    Box::new(move || Ok(Box::new(NokhwaCamera::open(&selector, VirtualCameras::Refuse)?)))
+}

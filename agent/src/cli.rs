@@ -1,0 +1,195 @@
+//! The command line: what may be typed, and where each command goes.
+//! Never opens a device itself: acts go to the running agent through the local API.
+
+mod acts;
+mod evidence;
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use zhenyin_core::api::Request;
+use zhenyin_core::enrolled::Role;
+
+use crate::agent::Agent;
+use crate::client::Client;
+use crate::clock::Clock;
+use crate::config::{Config, ConfigError, DEFAULT_PATH};
+use crate::keystore::KeyStore;
+use crate::models_cli::ModelsCommand;
+use crate::telemetry;
+use crate::terminal_enrolment::TerminalEnrolment;
+use crate::upstream::Upstream;
+
+/// 真印: identity and evidence on this workstation.
+#[derive(Debug, Parser)]
+#[command(name = "zhenyin", version)]
+pub struct Cli {
+    /// Configuration file.
+    #[arg(long, global = true, default_value = DEFAULT_PATH)]
+    config: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the agent.
+    Run,
+    /// The terminal itself.
+    #[command(subcommand)]
+    Terminal(TerminalCommand),
+    /// Enrol a person at this terminal: card, consent, PIN for staff, three good looks.
+    Enrol {
+        /// For staff: pharmacist, physician, nurse, cashier, agency-clerk … Without it a patient is enrolled.
+        #[arg(long)]
+        role: Option<String>,
+    },
+    /// Sign in by look, or by card and PIN.
+    Login,
+    /// Sign out.
+    Logout,
+    /// Check a patient in.
+    Visit,
+    /// Social security cards.
+    #[command(subcommand)]
+    Card(CardCommand),
+    /// The record of this terminal.
+    #[command(subcommand)]
+    Journal(evidence::JournalCommand),
+    /// Verify an exported folder; needs nothing but the folder.
+    Verify { folder: PathBuf },
+    /// How the terminal is.
+    Status {
+        #[arg(long)]
+        json: bool,
+    },
+    /// The configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Model packs.
+    #[command(subcommand)]
+    Models(ModelsCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum TerminalCommand {
+    /// Trade a one-time code for this terminal's grant.
+    Enrol {
+        #[arg(long)]
+        code: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum CardCommand {
+    /// Read the card in the reader and tell what it says, masked.
+    Read,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Read the configuration and say whether it is good.
+    Check,
+    /// Show what it means, defaults included.
+    Show,
+}
+
+/// Exit status for a bad configuration (`EX_USAGE` of sysexits).
+pub const EXIT_CONFIG: u8 = 64;
+
+/// Carries out one command line.
+///
+/// # Errors
+/// Whatever the command says; [`ConfigError`] means exit status 64.
+pub fn run(cli: Cli) -> anyhow::Result<()> {
+    let config = |path: &PathBuf| -> Result<Config, ConfigError> { Config::load(path) };
+    match cli.command {
+        Command::Models(command) => Ok(crate::models_cli::run(command, &mut std::io::stdout())?),
+        Command::Verify { folder } => evidence::verify_folder(&folder),
+        Command::Config(command) => {
+            let config = config(&cli.config)?;
+            match command {
+                ConfigCommand::Check => say(&format!("`{}` is good", cli.config.display())),
+                ConfigCommand::Show => say(&config.to_string()),
+            }
+        }
+        Command::Run => run_agent(&config(&cli.config)?),
+        Command::Terminal(TerminalCommand::Enrol { code }) => enrol_terminal(&config(&cli.config)?, &code),
+        Command::Journal(command) => evidence::run(command, &config(&cli.config)?),
+        Command::Enrol { role } => {
+            let request = match role {
+                Some(role) => Request::StaffEnrolment { role: Role::parse(&role)? },
+                None => Request::PatientEnrolment,
+            };
+            act(&config(&cli.config)?, &request)
+        }
+        Command::Login => act(&config(&cli.config)?, &Request::StaffLogin),
+        Command::Logout => act(&config(&cli.config)?, &Request::StaffLogout),
+        Command::Visit => act(&config(&cli.config)?, &Request::PatientVisit),
+        Command::Card(CardCommand::Read) => act(&config(&cli.config)?, &Request::CardRead),
+        Command::Status { json } => status(&config(&cli.config)?, json),
+    }
+}
+
+fn run_agent(config: &Config) -> anyhow::Result<()> {
+    telemetry::install(config.log)?;
+    let agent = Agent::start(config)?;
+    let runtime = client_runtime()?;
+    runtime.block_on(stop_signal()).context("signals cannot be awaited")?;
+    agent.stop();
+    Ok(())
+}
+
+#[cfg(unix)]
+async fn stop_signal() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted,
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+async fn stop_signal() -> std::io::Result<()> {
+    tokio::signal::ctrl_c().await
+}
+
+fn enrol_terminal(config: &Config, code: &str) -> anyhow::Result<()> {
+    let upstream = config.upstream.as_ref().context("config has no `upstream.url`, so there is nobody to enrol with")?;
+    let mut keys = KeyStore::open_or_create(&config.state.join("keys"))?;
+    let upstream = Upstream::new(&upstream.url, upstream.ca_file.as_ref())?;
+    let now = Clock::new().now();
+    let enrolment =
+        client_runtime()?.block_on(TerminalEnrolment::obtain(&config.state, &upstream, code, &mut keys, now))?;
+    let content = enrolment.grant.content();
+    say(&format!(
+        "enrolled as terminal {} of {} {}",
+        enrolment.grant.terminal(),
+        content.institution.as_deref().unwrap_or("(no institution named)"),
+        content.department.as_deref().unwrap_or(""),
+    ))
+}
+
+fn act(config: &Config, request: &Request) -> anyhow::Result<()> {
+    let client = Client::new(config.listen, &config.state)?;
+    client_runtime()?.block_on(acts::follow(&client, request))
+}
+
+fn status(config: &Config, json: bool) -> anyhow::Result<()> {
+    let client = Client::new(config.listen, &config.state)?;
+    let status = client_runtime()?.block_on(client.status())?;
+    if json { say(&serde_json::to_string_pretty(&status)?) } else { say(&acts::status_lines(&status)) }
+}
+
+fn client_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.context("async runtime cannot be started")
+}
+
+/// Results go to standard output; a closed pipe is not an error worth a backtrace.
+fn say(text: &str) -> anyhow::Result<()> {
+    use std::io::Write as _;
+    writeln!(std::io::stdout(), "{text}").context("standard output is closed")
+}

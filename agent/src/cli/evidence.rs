@@ -1,0 +1,124 @@
+//! The record on the command line: show, verify, export.
+//! Never changes anything; works beside a running agent and without one.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use clap::Subcommand;
+use zhenyin_core::event::Envelope;
+use zhenyin_core::jws::payload_unverified;
+use zhenyin_core::note::Note;
+use zhenyin_core::verify::{ExportHeader, Summary, Verifier};
+
+use crate::config::Config;
+use crate::export;
+use crate::journal::JournalReader;
+use crate::keystore::KeyStore;
+use crate::terminal_enrolment::TerminalEnrolment;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum JournalCommand {
+    /// Show the newest events.
+    Show {
+        /// How many.
+        #[arg(long, default_value_t = 20)]
+        last: u64,
+        /// The whole events, one JSON a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check every signature, link and receipt of this terminal's chain.
+    Verify,
+    /// Write the chain to a new folder that anybody can verify.
+    Export { folder: PathBuf },
+}
+
+pub(super) fn run(command: JournalCommand, config: &Config) -> anyhow::Result<()> {
+    let keys = KeyStore::open(&config.state.join("keys"))?;
+    let reader = JournalReader::open(&config.state.join("journal"), keys.journal_key())?;
+    match command {
+        JournalCommand::Show { last, json } => show(&reader, last, json),
+        JournalCommand::Verify => verify(&reader, &TerminalEnrolment::load(&config.state)?),
+        JournalCommand::Export { folder } => {
+            let enrolment = TerminalEnrolment::load(&config.state)?;
+            let chain = enrolment.grant.chain();
+            let exported = export::write(&reader, chain, &header(&enrolment), &folder)?;
+            super::say(&format!(
+                "{} events and {} receipts written to `{}`",
+                exported.events,
+                exported.receipts,
+                folder.display()
+            ))
+        }
+    }
+}
+
+/// `zhenyin verify FOLDER`: needs no configuration, no key and no agent.
+pub(super) fn verify_folder(folder: &PathBuf) -> anyhow::Result<()> {
+    let (header, summary) = export::verify(folder)?;
+    super::say(&format!(
+        "{}\nauthority  {}\nwitness    {}\ncompare both keys with the published ones",
+        summary_line(&summary),
+        header.authority.x,
+        header.witness.as_deref().unwrap_or("(none)")
+    ))
+}
+
+fn header(enrolment: &TerminalEnrolment) -> ExportHeader {
+    ExportHeader {
+        authority: enrolment.authority.to_jwk(),
+        grant: enrolment.grant.token().to_owned(),
+        origin: enrolment.grant.origin(),
+        witness: Some(enrolment.witness.to_string()),
+    }
+}
+
+fn show(reader: &JournalReader, last: u64, json: bool) -> anyhow::Result<()> {
+    let size = reader.counters()?.size;
+    for event in reader.events(size.saturating_sub(last)..size)? {
+        let Some(jws) = event.jws else {
+            super::say(&format!("{:>8}  (erased after its retention)", event.sequence.0))?;
+            continue;
+        };
+        let payload = payload_unverified(&jws).context("an event is not a JWS: run `zhenyin journal verify`")?;
+        if json {
+            super::say(&String::from_utf8_lossy(&payload))?;
+            continue;
+        }
+        let envelope = Envelope::parse(&payload)?;
+        let subject = envelope.subject.as_ref().map_or("-", |s| s.as_str());
+        super::say(&format!(
+            "{:>8}  {}  {:<22} {:<26} {}",
+            envelope.sequence.0,
+            envelope.time.rfc3339(),
+            envelope.kind,
+            subject,
+            envelope.data
+        ))?;
+    }
+    Ok(())
+}
+
+fn verify(reader: &JournalReader, enrolment: &TerminalEnrolment) -> anyhow::Result<()> {
+    reader.verify_all()?;
+    let receipts = reader.receipts(enrolment.grant.chain())?;
+    let notes = receipts.iter().map(|r| Note::parse(&r.note)).collect::<Result<Vec<_>, _>>()?;
+    let mut verifier = Verifier::new(enrolment.grant.clone(), Some(enrolment.witness.clone()), notes);
+    let size = reader.counters()?.size;
+    for first in (0..size).step_by(500) {
+        for event in reader.events(first..size.min(first + 500))? {
+            let Some(jws) = event.jws else {
+                bail!("event {} has been erased after its retention; only its hash is left", event.sequence.0)
+            };
+            verifier.event(&jws)?;
+        }
+    }
+    super::say(&summary_line(&verifier.finish()?))
+}
+
+fn summary_line(summary: &Summary) -> String {
+    format!(
+        "{}/{} signatures valid, chain continuous; {} receipts cover {} events",
+        summary.events, summary.events, summary.receipts, summary.receipted
+    )
+}

@@ -1,0 +1,309 @@
+//! The only owner of the core's `Terminal`: everything that happens comes in here, everything the terminal
+//! asks for is carried out here.
+//! Never decides, never waits for an answer: answers come back as inputs.
+
+mod sessions;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use ring::rand::{SecureRandom as _, SystemRandom};
+use sessions::Sessions;
+use tokio::sync::{mpsc as tokio_mpsc, oneshot};
+use zhenyin_core::api::{Refusal, Reply};
+use zhenyin_core::fault::{Fault, Severity};
+use zhenyin_core::ids::SessionId;
+use zhenyin_core::merkle::CompactRange;
+use zhenyin_core::outbox::StoredEvent;
+use zhenyin_core::terminal::{Input, Output, Terminal, Ticket};
+use zhenyin_core::wire::{UploadRequest, UpstreamAnswer};
+
+use crate::camera::CameraThread;
+use crate::card_reader::CardReaderThread;
+use crate::clock::Clock;
+use crate::journal::{Epoch, Journal, JournalReader, JournalReport};
+use crate::local_api::{Ask, Progress};
+use crate::references::References;
+
+/// Everything that wakes the loop.
+#[derive(Debug)]
+pub enum Wake {
+    Input(Input),
+    Ask(Ask),
+    Journal(JournalReport),
+    /// Close the chain in order, let the last events go up, and end.
+    Stop,
+}
+
+/// The devices and stores that the loop drives.
+pub struct Adapters {
+    pub clock: Clock,
+    pub camera: Option<CameraThread>,
+    pub reader: Option<CardReaderThread>,
+    pub journal: Journal,
+    pub journal_reader: JournalReader,
+    pub references: References,
+    /// Where batches go; absent without an upstream.
+    pub posts: Option<tokio_mpsc::UnboundedSender<UploadRequest>>,
+    /// Where the policy in force is kept.
+    pub policy_file: PathBuf,
+}
+
+/// See the module.
+pub struct EventLoop {
+    terminal: Terminal,
+    adapters: Adapters,
+    wakes: Receiver<Wake>,
+    begins: HashMap<Ticket, oneshot::Sender<Result<SessionId, Refusal>>>,
+    answers: HashMap<Ticket, oneshot::Sender<Result<(), Refusal>>>,
+    next_ticket: u64,
+    sessions: Sessions,
+    random: SystemRandom,
+}
+
+/// How long the last events may take to go up when the agent stops.
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
+
+impl EventLoop {
+    pub fn new(terminal: Terminal, adapters: Adapters, wakes: Receiver<Wake>) -> Self {
+        Self {
+            terminal,
+            adapters,
+            wakes,
+            begins: HashMap::new(),
+            answers: HashMap::new(),
+            next_ticket: 0,
+            sessions: Sessions::default(),
+            random: SystemRandom::new(),
+        }
+    }
+
+    /// Runs until [`Wake::Stop`], then closes the journal.
+    pub fn run(mut self) {
+        let mut stop_by = None;
+        self.execute_outputs();
+        loop {
+            let now = self.adapters.clock.now();
+            if stop_by.is_some_and(|at| now.boottime >= at || self.terminal.is_settled()) {
+                break;
+            }
+            let (due, _why) = self.terminal.poll_timeout();
+            let due = stop_by.map_or(due, |at| due.min(at));
+            match self.wakes.recv_timeout(due.saturating_since(now.boottime)) {
+                Ok(Wake::Stop) => {
+                    let now = self.adapters.clock.now();
+                    stop_by = stop_by.or(Some(now.boottime.after(STOP_PATIENCE)));
+                    self.handle(Input::Stop);
+                }
+                Ok(Wake::Input(input)) => self.handle(input),
+                Ok(Wake::Journal(report)) => self.journal(report),
+                Ok(Wake::Ask(ask)) => self.ask(ask),
+                Err(RecvTimeoutError::Timeout) => self.handle(Input::Tick),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            self.execute_outputs();
+        }
+        self.adapters.journal.close();
+    }
+
+    fn handle(&mut self, input: Input) {
+        let now = self.adapters.clock.now();
+        self.terminal.handle(input, now);
+    }
+
+    fn journal(&mut self, report: JournalReport) {
+        match report {
+            JournalReport::Committed { through } => self.handle(Input::Committed { through }),
+            JournalReport::Failed { error, .. } => {
+                tracing::error!(error = %chain_of(&error), "journal cannot record");
+                self.handle(Input::NotCommitted { fault: error.fault() });
+            }
+            JournalReport::Reset { epoch, state } => match state {
+                Some(state) => self.handle(Input::JournalReset { epoch: epoch.0, chain: state.state }),
+                None => self.handle(Input::NotCommitted { fault: Fault::JournalDamaged }),
+            },
+            JournalReport::Idle { .. } => {
+                // Signed while quiet, so that a journal cut short is noticed at the next start.
+                if let Some(note) = self.terminal.checkpoint() {
+                    let _stopped = self.adapters.journal.write_head(note.to_string());
+                }
+            }
+            JournalReport::Acknowledged { size } => tracing::debug!(size, "receipt stored"),
+            JournalReport::AcknowledgementRefused { error } => {
+                tracing::error!(error = %chain_of(&error), "receipt could not be stored");
+            }
+            JournalReport::HeadNotWritten { error } => {
+                tracing::warn!(error = %chain_of(&error), "head file could not be written");
+            }
+        }
+    }
+
+    fn ask(&mut self, ask: Ask) {
+        self.next_ticket += 1;
+        let ticket = Ticket(self.next_ticket);
+        match ask {
+            Ask::Begin { request, back } => {
+                let mut entropy = [0; 16];
+                if self.random.fill(&mut entropy).is_err() {
+                    let _gone = back.send(Err(Refusal::NotRecording));
+                    return;
+                }
+                self.begins.insert(ticket, back);
+                self.handle(Input::Begin { ticket, request, entropy });
+            }
+            Ask::Answer { session, answer, back } => {
+                self.answers.insert(ticket, back);
+                self.handle(Input::Answer { ticket, session, answer });
+            }
+            Ask::Follow { session, back } => {
+                let _gone = back.send(self.sessions.follow(session));
+            }
+            Ask::Status { back } => {
+                let _gone = back.send(self.terminal.status(self.adapters.clock.now()));
+            }
+        }
+    }
+
+    fn execute_outputs(&mut self) {
+        while let Some(output) = self.terminal.poll_output() {
+            self.execute(output);
+        }
+    }
+
+    fn execute(&mut self, output: Output) {
+        match output {
+            Output::Begun { ticket, result } => {
+                if let Ok(session) = result {
+                    self.sessions.begin(session);
+                }
+                if let Some(back) = self.begins.remove(&ticket) {
+                    let _gone = back.send(result);
+                }
+            }
+            Output::Answered { ticket, result } => {
+                if let Some(back) = self.answers.remove(&ticket) {
+                    let _gone = back.send(result);
+                }
+            }
+            Output::Step { session, step } => self.sessions.tell(session, Progress::Step(step)),
+            Output::Reply(reply) => self.reply(reply),
+            Output::Camera(wanted) => {
+                if let Some(camera) = &self.adapters.camera {
+                    camera.set_wanted(wanted);
+                }
+            }
+            Output::Reader(wanted) => {
+                if let Some(reader) = &self.adapters.reader {
+                    reader.set_wanted(wanted);
+                }
+            }
+            Output::Find { session, token } => {
+                let enrolled = self.adapters.references.get(&token).unwrap_or_else(|error| {
+                    tracing::error!(error = %chain_of(&error), "enrolled person cannot be read");
+                    None
+                });
+                self.handle(Input::Found { session, enrolled });
+            }
+            Output::ListStaff { session } => {
+                let staff = self.adapters.references.staff().unwrap_or_else(|error| {
+                    tracing::error!(error = %chain_of(&error), "enrolled staff cannot be read");
+                    Vec::new()
+                });
+                self.handle(Input::Staff { session, staff });
+            }
+            Output::Store { session, enrolled } => {
+                let result = self.adapters.references.put(&enrolled).map_err(|error| {
+                    tracing::error!(error = %chain_of(&error), "enrolment cannot be stored");
+                    Fault::ReferencesDamaged
+                });
+                self.handle(Input::Stored { session, result });
+            }
+            Output::Append { epoch, event } => {
+                if self.adapters.journal.append(Epoch(epoch), event).is_err() {
+                    self.handle(Input::NotCommitted { fault: Fault::JournalCommitFailed });
+                }
+            }
+            Output::LoadFrontier { size } => self.load_frontier(size),
+            Output::LoadBatch { first, max } => self.load_batch(first, max),
+            Output::Post(request) => self.post(request),
+            Output::Acknowledge { frontier, receipt } => {
+                let at = self.adapters.clock.now().wall;
+                let _stopped = self.adapters.journal.acknowledge(frontier, receipt.to_string(), at);
+            }
+            Output::KeepPolicy(policy) => {
+                if let Err(error) = crate::durable_file::replace(&self.adapters.policy_file, policy.token().as_bytes())
+                {
+                    tracing::error!(%error, "policy cannot be kept; it is fetched again at the next start");
+                }
+            }
+            Output::Alarm(fault) => log_fault(fault),
+        }
+    }
+
+    fn reply(&mut self, reply: Reply) {
+        tracing::info!(
+            session = reply.session.0,
+            outcome = ?std::mem::discriminant(&reply.outcome),
+            events = reply.events.len(),
+            "act ended"
+        );
+        self.sessions.tell(reply.session, Progress::Done(reply));
+    }
+
+    fn load_frontier(&mut self, size: u64) {
+        match self.adapters.journal_reader.events(0..size) {
+            Ok(events) => {
+                let frontier = CompactRange::of(events.into_iter().map(|e| e.leaf));
+                self.handle(Input::FrontierLoaded(frontier));
+            }
+            Err(error) => {
+                tracing::error!(error = %chain_of(&error), "journal cannot be read for upload");
+                self.handle(Input::FrontierLoaded(CompactRange::new()));
+            }
+        }
+    }
+
+    fn load_batch(&mut self, first: u64, max: usize) {
+        let end = first.saturating_add(max as u64);
+        let stored = self.adapters.journal_reader.events(first..end).unwrap_or_else(|error| {
+            tracing::error!(error = %chain_of(&error), "journal cannot be read for upload");
+            Vec::new()
+        });
+        // An erased body ends the batch; below the last receipt nothing needs to go up again.
+        let events = stored.into_iter().map_while(|e| Some(StoredEvent { jws: e.jws?, leaf: e.leaf })).collect();
+        self.handle(Input::BatchLoaded { first, events });
+    }
+
+    fn post(&mut self, request: UploadRequest) {
+        let refused = match &self.adapters.posts {
+            Some(posts) => posts.send(request).is_err(),
+            None => true,
+        };
+        if refused {
+            self.handle(Input::Upstream(UpstreamAnswer::Unreachable("no upstream configured".to_owned())));
+        }
+    }
+}
+
+fn log_fault(fault: Fault) {
+    let text = crate::text::english(fault);
+    match fault.severity() {
+        Severity::Error => tracing::error!(code = fault.code(), "{text}"),
+        Severity::Warn => tracing::warn!(code = fault.code(), "{text}"),
+        Severity::Info => tracing::info!(code = fault.code(), "{text}"),
+    }
+}
+
+/// An error with all its causes, once each.
+fn chain_of(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
+}
