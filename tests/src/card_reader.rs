@@ -1,6 +1,7 @@
 //! The device side of a card reader: synthetic cards, reader framing, faults, and the lines to reach them by.
 //! Never holds data of a real person: only identity numbers with the birth year 1849.
 
+pub mod bench;
 pub mod cards;
 pub mod device;
 pub mod fault;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use firmware_bridge::{CardPort, PortError};
 
+use super::cards::CardSpec;
 use super::device::{Device, Echo};
 
 /// Time that passes by being waited for. Clones show the same time.
@@ -74,6 +75,10 @@ impl MemoryPort {
     pub fn in_chunks(mut self, chunk: usize) -> Self {
         self.chunk = chunk.max(1);
         self
+    }
+
+    pub fn insert(&self, spec: CardSpec) {
+        self.lock().insert(spec);
     }
 
     pub fn device(&self) -> Arc<Mutex<Device>> {
