@@ -6,7 +6,9 @@ use crate::event::lifecycle::LogReceipt;
 use crate::fault::Fault;
 use crate::merkle::CompactRange;
 use crate::note::VerifierKey;
-use crate::outbox::{Acknowledged, Outbox, OutboxAction, OutboxAlarm, OutboxError, OutboxNotice, StoredEvent};
+use crate::outbox::{
+    Acknowledged, Outbox, OutboxAction, OutboxAlarm, OutboxError, OutboxNotice, StoredEvent,
+};
 use crate::time::{Boottime, Now};
 use crate::wire::UpstreamAnswer;
 
@@ -109,7 +111,9 @@ impl Terminal {
         match error {
             OutboxError::NotAsked => {}
             OutboxError::Damaged { .. } => self.sync_fault(Fault::JournalDamaged),
-            OutboxError::Frontier { .. } | OutboxError::Batch { .. } => self.sync_fault(Fault::JournalCommitFailed),
+            OutboxError::Frontier { .. } | OutboxError::Batch { .. } => {
+                self.sync_fault(Fault::JournalCommitFailed)
+            }
             OutboxError::Sign(_) => self.sync_fault(Fault::KeyDamaged),
         }
     }
