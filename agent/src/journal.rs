@@ -1,0 +1,214 @@
+//! The journal: sealed events made durable, in order, before anybody is told of them.
+//! Never reports an event before its COMMIT, never changes or deletes one, never retries a COMMIT on a
+//! connection that failed, never starts empty where a head file remembers events.
+//!
+//! One writer thread owns the only write connection and drains what is queued into one transaction (natural
+//! group commit). Answers come back through the report function given to [`Journal::open`].
+
+mod body;
+mod database;
+mod error;
+mod head_file;
+mod reader;
+mod reserve;
+mod rows;
+mod scan;
+mod writer;
+
+use std::path::Path;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+
+use zhenyin_core::chain::{ChainState, SealedEvent};
+use zhenyin_core::ids::{ChainId, Sequence};
+use zhenyin_core::merkle::CompactRange;
+use zhenyin_core::time::WallTime;
+
+pub use self::error::JournalError;
+pub use self::reader::{Counters, JournalReader, Receipt, StoredEvent};
+pub use self::scan::ScanReport;
+use crate::data_key::DataKey;
+
+/// Counts the failures of the journal. An append says under which epoch its event was sealed, so that what was
+/// sealed upon a lost event is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Epoch(pub u64);
+
+/// How much the journal may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of database from which on no event is taken. Receipts still fit in above it.
+    pub quota: u64,
+    /// Bytes kept in a file of real blocks, so that a full disk can be recovered from.
+    pub reserve: u64,
+}
+
+impl Default for Limits {
+    /// 1 GiB (about 390 days at 2,000 events a day) and 16 MiB.
+    fn default() -> Self {
+        Self { quota: 1 << 30, reserve: 16 << 20 }
+    }
+}
+
+/// A chain as it stands on the disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DurableChain {
+    pub chain: ChainId,
+    pub grant_jws: String,
+    /// Where the next event goes; `state.frontier.size()` events are durable.
+    pub state: ChainState,
+    /// The events that a verified receipt covers.
+    pub acked_frontier: CompactRange,
+    pub last_receipt: Option<String>,
+    /// The note in the head file: its size and root were compared, its signature was not verified.
+    pub head: Option<String>,
+}
+
+/// What the writer thread has to say. All events up to `through` are durable after `Committed`.
+#[derive(Debug)]
+pub enum JournalReport {
+    Committed {
+        through: Sequence,
+    },
+    /// Nothing of `epoch` that was not reported as committed will be; a [`Self::Reset`] follows as soon as the
+    /// database is open again and verified.
+    Failed {
+        epoch: Epoch,
+        error: JournalError,
+    },
+    /// The true durable state after a failure. Appends are taken again under this epoch.
+    Reset {
+        epoch: Epoch,
+        state: Option<Box<DurableChain>>,
+    },
+    /// The receipt is stored; `size` is what the journal holds as acknowledged.
+    Acknowledged {
+        size: u64,
+    },
+    /// A receipt that does not fit this chain was not stored.
+    AcknowledgementRefused {
+        error: JournalError,
+    },
+    /// The head file could not be written or would be ahead of the journal. No event is affected.
+    HeadNotWritten {
+        error: JournalError,
+    },
+    /// Quiet for a second and everything is in the main file: the moment to sign a checkpoint for the head file.
+    Idle {
+        size: u64,
+    },
+}
+
+/// Handle to the writer. Every call returns at once, except [`Self::begin_chain`] and [`Self::close`].
+#[derive(Debug)]
+pub struct Journal {
+    commands: Option<Sender<Command>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Journal {
+    /// Opens or makes the journal in `dir`, verifies its tail and starts the writer.
+    /// `report` is called on the writer's thread and must not block.
+    ///
+    /// # Errors
+    /// Any [`JournalError`]; nothing was changed then. [`JournalError::is_integrity`] tells whether evidence was
+    /// damaged.
+    pub fn open(
+        dir: &Path,
+        key: DataKey,
+        limits: Limits,
+        report: impl FnMut(JournalReport) + Send + 'static,
+    ) -> Result<(Self, Option<DurableChain>), JournalError> {
+        let (writer, state) = writer::Writer::open(dir, key, limits, Box::new(report))?;
+        let (commands, inbox) = channel();
+        let thread = std::thread::Builder::new()
+            .name("journal".into())
+            .spawn(move || writer.run(&inbox))
+            .map_err(|source| JournalError::Thread { source })?;
+        Ok((Self { commands: Some(commands), thread: Some(thread) }, state))
+    }
+
+    /// Begins a chain under a grant; it becomes the current one. Waits for the disk.
+    ///
+    /// # Errors
+    /// [`JournalError::ChainExists`], or what the database says; no chain has begun then.
+    pub fn begin_chain(&self, chain: ChainId, grant_jws: &str) -> Result<DurableChain, JournalError> {
+        let (answer, answered) = channel();
+        self.send(Command::Begin { chain, grant_jws: grant_jws.to_owned(), answer })?;
+        answered.recv().map_err(|_| JournalError::Stopped)?
+    }
+
+    /// Queues an event sealed under `epoch`. An event of an older epoch is dropped: its failure was reported.
+    ///
+    /// # Errors
+    /// [`JournalError::Stopped`] when there is no writer any more.
+    pub fn append(&self, epoch: Epoch, event: SealedEvent) -> Result<(), JournalError> {
+        self.send(Command::Append { epoch, event: Box::new(event) })
+    }
+
+    /// Queues a verified receipt for the first `frontier.size()` events. Its text also becomes the head file.
+    ///
+    /// # Errors
+    /// [`JournalError::Stopped`] when there is no writer any more.
+    pub fn acknowledge(
+        &self,
+        frontier: CompactRange,
+        note: String,
+        at: WallTime,
+    ) -> Result<(), JournalError> {
+        self.send(Command::Acknowledge(Box::new(Acknowledgement { frontier, note, at })))
+    }
+
+    /// Queues a signed checkpoint for the head file.
+    ///
+    /// # Errors
+    /// [`JournalError::Stopped`] when there is no writer any more.
+    pub fn write_head(&self, note: String) -> Result<(), JournalError> {
+        self.send(Command::Head(note))
+    }
+
+    /// Lets the writer finish what is queued, checkpoint and stop.
+    pub fn close(mut self) {
+        self.stop();
+    }
+
+    fn send(&self, command: Command) -> Result<(), JournalError> {
+        let commands = self.commands.as_ref().ok_or(JournalError::Stopped)?;
+        commands.send(command).map_err(|_| JournalError::Stopped)
+    }
+
+    fn stop(&mut self) {
+        self.commands = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the journal's writer had panicked");
+        }
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// What the writer is asked to do.
+enum Command {
+    Begin { chain: ChainId, grant_jws: String, answer: Sender<Result<DurableChain, JournalError>> },
+    Append { epoch: Epoch, event: Box<SealedEvent> },
+    Acknowledge(Box<Acknowledgement>),
+    Head(String),
+}
+
+struct Acknowledgement {
+    frontier: CompactRange,
+    note: String,
+    at: WallTime,
+}
+
+type Inbox = Receiver<Command>;
+type Report = Box<dyn FnMut(JournalReport) + Send>;
+
+#[cfg(test)]
+mod tests;
