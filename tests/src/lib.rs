@@ -4,3 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod card_reader;
+pub mod recorded_camera;
+pub mod subjects;
+pub mod attacks;
+pub mod demo;

@@ -1,0 +1,75 @@
+//! Presentation attack instruments made from pictures, as a camera would see them (ISO/IEC 30107: PAI species).
+//! Never a measure of security: they show that the wiring refuses, not that every attacker fails.
+
+use zhenyin_models::Frame;
+
+/// Size of the frame that shows the attack.
+const WIDTH: u32 = 640;
+const HEIGHT: u32 = 480;
+/// Side of the sheet of paper in that frame, and its white border.
+const SHEET: f32 = 430.0;
+const BORDER: f32 = 26.0;
+/// Nobody holds a sheet quite straight.
+const TILT: f32 = 0.09;
+/// Pixels of one halftone cell: an office printer seen from an arm's length.
+const CELL: f32 = 3.2;
+
+/// A printed photo held before the camera: sheet with border, pale inks, halftone dots, a hand's tilt.
+pub fn printed_photo(picture: &Frame) -> Frame {
+    let (sin, cos) = TILT.sin_cos();
+    let mut rgb = Vec::with_capacity((WIDTH * HEIGHT * 3) as usize);
+    for y in 0..HEIGHT {
+        for x in 0..WIDTH {
+            let (dx, dy) = (x as f32 - WIDTH as f32 / 2.0, y as f32 - HEIGHT as f32 / 2.0);
+            let (u, v) = (cos * dx + sin * dy + SHEET / 2.0, cos * dy - sin * dx + SHEET / 2.0);
+            rgb.extend(if (0.0..SHEET).contains(&u) && (0.0..SHEET).contains(&v) {
+                sheet(picture, u, v)
+            } else {
+                wall(x, y)
+            });
+        }
+    }
+    Frame::new(WIDTH, HEIGHT, rgb).expect("three bytes a pixel")
+}
+
+fn wall(x: u32, y: u32) -> [u8; 3] {
+    let shade = (105 + (x * 30 / WIDTH) + (y * 12 / HEIGHT)) as u8;
+    [shade, shade - 4, shade - 12]
+}
+
+fn sheet(picture: &Frame, u: f32, v: f32) -> [u8; 3] {
+    // Light falls on the sheet from one side; paper is never evenly bright.
+    let light = 1.0 - 0.12 * (u / SHEET) + 0.05 * (v / SHEET);
+    let printed = BORDER..SHEET - BORDER;
+    if !printed.contains(&u) || !printed.contains(&v) {
+        return [236.0, 234.0, 226.0].map(|paper| (paper * light).clamp(0.0, 255.0) as u8);
+    }
+    let scale = SHEET - 2.0 * BORDER;
+    let ink = sample(picture, (u - BORDER) / scale, (v - BORDER) / scale);
+    // Dots on a grid turned by 45 degrees: strong in the middle tones, none in white.
+    let (p, q) = ((u + v) / CELL, (u - v) / CELL);
+    let dots = (std::f32::consts::PI * p).sin() * (std::f32::consts::PI * q).sin();
+    std::array::from_fn(|channel| {
+        let tone = ink[channel] / 255.0;
+        let pale = 0.20 + 0.62 * tone;
+        let dotted = pale + 0.16 * dots * (4.0 * tone * (1.0 - tone));
+        (dotted * light * 255.0).clamp(0.0, 255.0) as u8
+    })
+}
+
+/// Bilinear sample at a place given in parts of width and height.
+fn sample(picture: &Frame, u: f32, v: f32) -> [f32; 3] {
+    let (width, height) = (picture.width(), picture.height());
+    let (x, y) = (u * (width - 1) as f32, v * (height - 1) as f32);
+    let (left, top) = (x as u32, y as u32);
+    let (fx, fy) = (x - left as f32, y - top as f32);
+    let pixel = |x: u32, y: u32, channel: usize| {
+        let index = (y.min(height - 1) * width + x.min(width - 1)) as usize * 3 + channel;
+        f32::from(picture.rgb()[index])
+    };
+    std::array::from_fn(|channel| {
+        let upper = pixel(left, top, channel) * (1.0 - fx) + pixel(left + 1, top, channel) * fx;
+        let lower = pixel(left, top + 1, channel) * (1.0 - fx) + pixel(left + 1, top + 1, channel) * fx;
+        upper * (1.0 - fy) + lower * fy
+    })
+}

@@ -1,0 +1,77 @@
+//! The demo: upstream, simulated reader, recorded camera and the real agent on loopback, and a story in
+//! plain words.
+//! Never a short cut: every act goes through the local API, every byte of a card over a serial line.
+
+mod narrator;
+mod story;
+mod world;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use zhenyin_models::import::{ImportOptions, import};
+use zhenyin_models::{Pack, Pipeline};
+
+use crate::subjects;
+
+/// What the demo may be told on its command line.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// Folder of recorded people; without it the shared development pictures are used when present.
+    pub subjects: Option<PathBuf>,
+    /// Stay up with the status page after the story.
+    pub stay: bool,
+}
+
+/// Plays the story; the last line counts what was appended, receipted and verified offline.
+///
+/// # Errors
+/// Says in one sentence what is missing or what went wrong.
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir().context("no room for the demo's files")?;
+    let pack_dir = find_pack(folder.path())?;
+    let subjects = find_subjects(options)?;
+    let pack = Pack::load(&pack_dir)?;
+    let pipeline = Pipeline::new(&pack)?;
+    let cast = subjects::cast(&subjects, &pack, &pipeline)?;
+    let world = world::World::build(folder.path(), &pack_dir)?;
+    story::play(world, &cast, options.stay)
+}
+
+/// The project's own pack when it is there, else the reference models beside the checkout.
+fn find_pack(folder: &Path) -> anyhow::Result<PathBuf> {
+    let own = checkout().join("models/packs/default");
+    if own.join("pack.toml").exists() {
+        return Ok(own);
+    }
+    let Some(models) = shared("models") else {
+        bail!(
+            "no face models here: the project's own pack is not made yet, and the reference models are not at \
+             `../shared/models` (set `ZHENYIN_SHARED` to the folder that has them)"
+        );
+    };
+    let pack = folder.join("pack");
+    import(&models, &pack, ImportOptions::default())?;
+    Ok(pack)
+}
+
+fn find_subjects(options: &Options) -> anyhow::Result<PathBuf> {
+    match &options.subjects {
+        Some(folder) => Ok(folder.clone()),
+        None => shared("faces/dev/lfw10").context(
+            "no pictures of people here: name a folder with `--subjects DIR`, one sub-folder a person",
+        ),
+    }
+}
+
+fn checkout() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// A folder of the development material that may lie beside the checkout.
+pub fn shared(name: &str) -> Option<PathBuf> {
+    let root = std::env::var_os("ZHENYIN_SHARED")
+        .map_or_else(|| checkout().join("../shared"), PathBuf::from);
+    let folder = root.join(name);
+    folder.is_dir().then_some(folder)
+}

@@ -1,0 +1,175 @@
+//! The story, step by step.
+//! Never tells what did not happen: every line is made from an answer of the agent.
+
+use anyhow::{Context as _, ensure};
+use zhenyin::export;
+use zhenyin::journal::JournalReader;
+use zhenyin::keystore::KeyStore;
+use zhenyin::terminal_enrolment::TerminalEnrolment;
+use zhenyin_core::api::{Answer, DocumentKind, Outcome, Reply, Request, Step};
+use zhenyin_core::decision::{DocumentCheck, Reason};
+use zhenyin_core::enrolled::Role;
+use zhenyin_core::pin::Pin;
+use zhenyin_core::verify::ExportHeader;
+
+use super::narrator::{Narrator, line, plain};
+use super::world::World;
+use crate::attacks::printed_photo;
+use crate::card_reader::cards::CardSpec;
+use crate::subjects::Cast;
+
+pub(super) fn play(mut world: World, cast: &Cast, stay: bool) -> anyhow::Result<()> {
+    line("真印 zhenyin: one workstation, one story. Everything below is real but the hardware and the people.")?;
+    let mut narrator = Narrator::default();
+    world.until("the card reader's first answer", |s| s.reader.is_none() && s.receipted > 0)?;
+    staff(&world, cast, &mut narrator)?;
+    patient(&world, cast, &mut narrator)?;
+    attack(&world, cast, &mut narrator)?;
+    outage(&mut world, cast, &mut narrator)?;
+    if stay {
+        wait_for_interrupt(&world)?;
+    }
+    inspection(world, &mut narrator)
+}
+
+fn staff(world: &World, cast: &Cast, narrator: &mut Narrator) -> anyhow::Result<()> {
+    narrator.step("A pharmacist is enrolled: own card, consent, a PIN, and a few looks at the camera.")?;
+    world.reader.insert(CardSpec::version_2());
+    world.stage.show(cast.pharmacist.enrolment());
+    let role = Role::parse("pharmacist")?;
+    let reply = world.perform(&Request::StaffEnrolment { role }, agree)?;
+    world.reader.remove();
+    told(world, narrator, &reply, matches!(reply.outcome, Outcome::Enrolled { face: true, .. }))?;
+
+    narrator.step("The pharmacist sits down and looks at the screen. Nothing else is needed.")?;
+    world.stage.show(cast.pharmacist.later());
+    let reply = world.perform(&Request::StaffLogin, |_| None)?;
+    world.stage.clear();
+    told(world, narrator, &reply, matches!(reply.outcome, Outcome::SignedIn { .. }))
+}
+
+fn patient(world: &World, cast: &Cast, narrator: &mut Narrator) -> anyhow::Result<()> {
+    narrator.step("A patient agrees to be recognised at later visits.")?;
+    world.reader.insert(CardSpec::another_person());
+    world.stage.show(cast.patient.enrolment());
+    let reply = world.perform(&Request::PatientEnrolment, agree)?;
+    told(world, narrator, &reply, matches!(reply.outcome, Outcome::Enrolled { face: true, .. }))?;
+
+    narrator.step("The patient checks in with card and face.")?;
+    world.stage.show(cast.patient.later());
+    let reply = world.perform(&Request::PatientVisit, |_| None)?;
+    told(world, narrator, &reply, matches!(reply.outcome, Outcome::Verified { .. }))?;
+
+    narrator.step("A stranger comes with the same card. Nobody is accused: staff look at the document.")?;
+    world.stage.show(cast.stranger.later());
+    let reply = world.perform(&Request::PatientVisit, staff_says(DocumentCheck::NoMatch))?;
+    world.stage.clear();
+    let refused = matches!(reply.outcome, Outcome::NotVerified { reason: Reason::DocumentMismatch });
+    told(world, narrator, &reply, refused)
+}
+
+fn attack(world: &World, cast: &Cast, narrator: &mut Narrator) -> anyhow::Result<()> {
+    narrator.step("Somebody holds a printed photo of the pharmacist before the camera.")?;
+    world.reader.remove();
+    world.stage.show(cast.pharmacist.later().iter().map(printed_photo).collect());
+    let reply = world.perform(&Request::StaffLogin, |step| {
+        matches!(step, Step::UseCard { .. }).then_some(Answer::Cancel)
+    })?;
+    world.stage.clear();
+    let refused = matches!(reply.outcome, Outcome::NotSignedIn { reason: Reason::PresentationAttack });
+    told(world, narrator, &reply, refused)?;
+    narrator.tell("The screen said the same as to any stranger: use card and PIN.")
+}
+
+fn outage(world: &mut World, cast: &Cast, narrator: &mut Narrator) -> anyhow::Result<()> {
+    narrator.step("The network goes away. The work does not: the patient checks in again.")?;
+    world.cut_network();
+    world.reader.insert(CardSpec::another_person());
+    world.stage.show(cast.patient.later());
+    let reply = world.perform(&Request::PatientVisit, |_| None)?;
+    world.stage.clear();
+    world.reader.remove();
+    ensure!(matches!(reply.outcome, Outcome::Verified { .. }), "unexpected outcome: {:?}", reply.outcome);
+    let status = world.until("the missing network being noticed", |s| s.upstream.is_some())?;
+    narrator.tell(&plain(&reply))?;
+    let waiting = status.events - status.receipted;
+    narrator.tell(&format!("{}; {waiting} events wait for the network", events(&reply)))?;
+
+    narrator.step("The network comes back.")?;
+    world.restore_network()?;
+    let status = world.until("the backlog going up", |s| s.upstream.is_none() && s.events == s.receipted)?;
+    narrator.tell(&format!("everything is receipted again: {} of {} events", status.receipted, status.events))
+}
+
+fn inspection(mut world: World, narrator: &mut Narrator) -> anyhow::Result<()> {
+    narrator.step("The agent stops, and an inspector verifies an export without it, offline.")?;
+    world.stop_agent();
+    let state = &world.config.state;
+    let keys = KeyStore::open(&state.join("keys"))?;
+    let reader = JournalReader::open(&state.join("journal"), keys.journal_key())?;
+    let enrolment = TerminalEnrolment::load(state)?;
+    let header = ExportHeader {
+        authority: enrolment.authority.to_jwk(),
+        grant: enrolment.grant.token().to_owned(),
+        origin: enrolment.grant.origin(),
+        witness: Some(enrolment.witness.to_string()),
+    };
+    let folder = state.join("export");
+    let exported = export::write(&reader, enrolment.grant.chain(), &header, &folder)?;
+    let (_, summary) = export::verify(&folder)?;
+    let counters = reader.counters()?;
+    narrator.tell(&format!(
+        "{}/{} signatures valid, chain continuous, {} receipts",
+        summary.events, exported.events, summary.receipts
+    ))?;
+    ensure!(
+        counters.size == counters.acked && counters.size == summary.events && summary.receipted == summary.events,
+        "the counts differ: {counters:?} {summary:?}"
+    );
+    line(&format!(
+        "\nevents appended {}, receipted {}, verified offline {}",
+        counters.size, counters.acked, summary.events
+    ))
+}
+
+/// Says what came of an act, and waits for the receipt that covers it.
+fn told(world: &World, narrator: &Narrator, reply: &Reply, expected: bool) -> anyhow::Result<()> {
+    ensure!(expected, "unexpected outcome: {:?}", reply.outcome);
+    narrator.tell(&plain(reply))?;
+    let last = reply.events.last().context("an act without a record")?.0;
+    let status = world.until("the receipt", |s| s.receipted > last)?;
+    narrator.tell(&format!("{}; the receipt covers {} events", events(reply), status.receipted))
+}
+
+fn events(reply: &Reply) -> String {
+    let numbers: Vec<String> = reply.events.iter().map(ToString::to_string).collect();
+    format!("recorded as event {}", numbers.join(", "))
+}
+
+fn agree(step: &Step) -> Option<Answer> {
+    match step {
+        Step::AskConsent => Some(Answer::Consent { agree: true }),
+        Step::ChoosePin => Some(Answer::Pin { pin: Pin::parse("271828").expect("six mixed digits") }),
+        Step::LookOrPresentCard
+        | Step::PresentCard
+        | Step::PresentCardAgain { .. }
+        | Step::Look { .. }
+        | Step::UseCard { .. }
+        | Step::EnterPin { .. }
+        | Step::AskStaff { .. } => None,
+    }
+}
+
+fn staff_says(check: DocumentCheck) -> impl FnMut(&Step) -> Option<Answer> {
+    move |step| {
+        let document = DocumentKind::ResidentId;
+        matches!(step, Step::AskStaff { .. }).then_some(Answer::Document { document, check })
+    }
+}
+
+fn wait_for_interrupt(world: &World) -> anyhow::Result<()> {
+    line(&format!("\nstatus page: {}  (Ctrl-C ends the story)", world.page().unwrap_or_default()))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(tokio::signal::ctrl_c())?;
+    Ok(())
+}

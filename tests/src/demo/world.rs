@@ -1,0 +1,169 @@
+//! Everything the demo's terminal is connected to, and the terminal itself, on loopback.
+//! Never waits for luck: it follows sessions to their end and asks for the status until it says so.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use reference_upstream::{Config as UpstreamConfig, TerminalInfo, Upstream};
+use zhenyin::agent::Agent;
+use zhenyin::client::{Client, Event};
+use zhenyin::clock::Clock;
+use zhenyin::config::Config;
+use zhenyin::keystore::KeyStore;
+use zhenyin::terminal_enrolment::TerminalEnrolment;
+use zhenyin_core::api::{Answer, Reply, Request, Status, Step};
+
+use crate::card_reader::PtyReader;
+use crate::card_reader::device::Echo;
+use crate::recorded_camera::Stage;
+
+/// A terminal with all its neighbours.
+pub struct World {
+    pub stage: Stage,
+    pub reader: PtyReader,
+    pub config: Config,
+    upstream_config: UpstreamConfig,
+    upstream: Option<Upstream>,
+    agent: Option<Agent>,
+    client: Client,
+    runtime: tokio::runtime::Runtime,
+}
+
+/// Whatever should happen on loopback within moments has this long, on the slowest machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+impl World {
+    /// Starts the upstream, enrols a terminal there, and starts the agent.
+    ///
+    /// # Errors
+    /// Whatever does not start.
+    pub fn build(folder: &Path, pack: &Path) -> anyhow::Result<Self> {
+        let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let mut upstream_config = UpstreamConfig::new(folder.join("upstream"), any_port);
+        let upstream = Upstream::start(&upstream_config)?;
+        // After an outage it comes back where it was.
+        upstream_config.bind = upstream.addr();
+        let reader = PtyReader::start(Echo::On)?;
+        let config = config(folder, pack, reader.path(), &upstream.url())?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        enrol_terminal(&config, &upstream, &runtime)?;
+        let stage = Stage::default();
+        let camera = stage.clone();
+        let agent = Agent::start_with_camera(&config, Some(Box::new(move || camera.open())))?;
+        let client = Client::new(agent.address(), &config.state)?;
+        let (upstream, agent) = (Some(upstream), Some(agent));
+        Ok(Self { stage, reader, config, upstream_config, upstream, agent, client, runtime })
+    }
+
+    /// One act from beginning to end. `answer` is asked at every step.
+    ///
+    /// # Errors
+    /// When the act is refused, or the agent goes away.
+    pub fn perform(
+        &self,
+        request: &Request,
+        mut answer: impl FnMut(&Step) -> Option<Answer>,
+    ) -> anyhow::Result<Reply> {
+        self.runtime.block_on(async {
+            let mut session = self.client.begin(request).await?;
+            while let Some(event) = session.next().await? {
+                match event {
+                    Event::Done(reply) => return Ok(reply),
+                    Event::Step(step) => {
+                        if let Some(answer) = answer(&step) {
+                            self.client.answer(session.id, &answer).await?;
+                        }
+                    }
+                }
+            }
+            bail!("the agent stopped before the act ended")
+        })
+    }
+
+    /// # Errors
+    /// When the agent does not answer.
+    pub fn status(&self) -> anyhow::Result<Status> {
+        Ok(self.runtime.block_on(self.client.status())?)
+    }
+
+    /// Asks until `good` holds.
+    ///
+    /// # Errors
+    /// Names what did not come true in time.
+    pub fn until(&self, what: &str, good: impl Fn(&Status) -> bool) -> anyhow::Result<Status> {
+        let begun = Instant::now();
+        loop {
+            let status = self.status()?;
+            if good(&status) {
+                return Ok(status);
+            }
+            if begun.elapsed() > PATIENCE {
+                bail!("{what} did not happen within {PATIENCE:?}: {status:?}");
+            }
+            self.runtime.block_on(tokio::time::sleep(Duration::from_millis(20)));
+        }
+    }
+
+    /// The network goes away.
+    pub fn cut_network(&mut self) {
+        if let Some(upstream) = self.upstream.take() {
+            upstream.shutdown();
+        }
+    }
+
+    /// The network comes back.
+    ///
+    /// # Errors
+    /// When the upstream does not start again.
+    pub fn restore_network(&mut self) -> anyhow::Result<()> {
+        self.upstream = Some(Upstream::start(&self.upstream_config)?);
+        Ok(())
+    }
+
+    /// Address of the status page.
+    pub fn page(&self) -> Option<String> {
+        self.agent.as_ref().map(|agent| format!("http://{}/", agent.address()))
+    }
+
+    /// Closes the chain in order; the last events go up before the agent ends.
+    pub fn stop_agent(&mut self) {
+        if let Some(agent) = self.agent.take() {
+            agent.stop();
+        }
+    }
+}
+
+fn config(folder: &Path, pack: &Path, port: &Path, upstream: &str) -> anyhow::Result<Config> {
+    let text = format!(
+        "version = 1\nstate = '{}'\nmodels.pack = '{}'\nreader.port = '{}'\nupstream.url = '{upstream}'\n\
+         api.listen = '127.0.0.1:0'\n",
+        folder.join("state").display(),
+        pack.display(),
+        port.display(),
+    );
+    // Written and read as an administrator would, so that the parser is part of the story.
+    let path: PathBuf = folder.join("config.toml");
+    std::fs::write(&path, text).context("the demo's config cannot be written")?;
+    Ok(Config::load(&path)?)
+}
+
+fn enrol_terminal(
+    config: &Config,
+    upstream: &Upstream,
+    runtime: &tokio::runtime::Runtime,
+) -> anyhow::Result<()> {
+    let code = upstream.mint_code(&TerminalInfo {
+        terminal: None,
+        institution: "H11010500026".to_owned(),
+        department: "outpatient pharmacy".to_owned(),
+        region: "110105".to_owned(),
+    })?;
+    zhenyin::durable_file::private_dir(&config.state)?;
+    let mut keys = KeyStore::open_or_create(&config.state.join("keys"))?;
+    let link = zhenyin::upstream::Upstream::new(&upstream.url(), None)?;
+    let now = Clock::new().now();
+    runtime.block_on(TerminalEnrolment::obtain(&config.state, &link, &code, &mut keys, now))?;
+    Ok(())
+}
