@@ -1,1 +1,27 @@
-//! (to be written)
+//! The zhenyin agent: cameras, card readers, disk, keys and the network, joined to the core by one event loop.
+//! Never decides anything itself: what is accepted, referred or recorded is decided in `zhenyin_core`.
+//!
+//! Adapters never import one another and never import `event_loop`.
+
+pub mod config;
+pub mod durable_file;
+mod data_key;
+pub mod latest;
+pub mod clock;
+pub mod camera;
+mod face;
+mod card_reader;
+pub mod journal;
+pub mod references;
+pub mod keystore;
+pub mod upstream;
+pub mod terminal_enrolment;
+pub mod text;
+pub mod telemetry;
+pub mod local_api;
+mod event_loop;
+pub mod agent;
+pub mod client;
+pub mod export;
+mod models_cli;
+pub mod cli;

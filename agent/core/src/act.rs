@@ -170,15 +170,12 @@ pub(crate) fn identify<'a>(
     rules: &FaceRules,
 ) -> Option<(FaceEvidence, &'a Enrolled)> {
     let probe = Probe::fuse(probes)?;
-    let mut scored: Vec<_> = staff
-        .iter()
-        .filter_map(|one| Some((compare(&probe, one.reference.as_ref()?)?, one)))
-        .collect();
+    let mut scored: Vec<_> =
+        staff.iter().filter_map(|one| Some((compare(&probe, one.reference.as_ref()?)?, one))).collect();
     scored.sort_by(|a, b| b.0.partial_cmp(&a.0).unwrap_or(std::cmp::Ordering::Equal));
     let (best, who) = *scored.first()?;
-    let ahead = scored
-        .get(1)
-        .is_none_or(|(second, _)| best.danger_expose() - second.danger_expose() >= rules.margin);
+    let ahead =
+        scored.get(1).is_none_or(|(second, _)| best.danger_expose() - second.danger_expose() >= rules.margin);
     let evidence = FaceEvidence {
         score: best,
         threshold: rules.threshold,

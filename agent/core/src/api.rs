@@ -22,7 +22,9 @@ pub enum Request {
     /// A patient checks in: card, then face or staff.
     PatientVisit,
     /// A member of staff is enrolled: card, consent, PIN, three good looks.
-    StaffEnrolment { role: Role },
+    StaffEnrolment {
+        role: Role,
+    },
     /// A patient wants to be recognised at later visits: card, consent, three good looks.
     PatientEnrolment,
     /// Reads a card and tells what it said, masked. No event beyond `card.read`.
@@ -33,11 +35,18 @@ pub enum Request {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Answer {
-    Consent { agree: bool },
+    Consent {
+        agree: bool,
+    },
     /// "Without face": an equal way, at any moment.
     WithoutFace,
-    Pin { pin: Pin },
-    Document { document: DocumentKind, check: DocumentCheck },
+    Pin {
+        pin: Pin,
+    },
+    Document {
+        document: DocumentKind,
+        check: DocumentCheck,
+    },
     Cancel,
 }
 
@@ -60,31 +69,72 @@ pub enum Step {
     LookOrPresentCard,
     PresentCard,
     /// The last reading failed; nothing of it was kept.
-    PresentCardAgain { fault: Fault },
+    PresentCardAgain {
+        fault: Fault,
+    },
     AskConsent,
-    Look { hint: Option<Hint>, taken: u8, wanted: u8 },
+    Look {
+        hint: Option<Hint>,
+        taken: u8,
+        wanted: u8,
+    },
     /// Face is out of this act; card and PIN go on.
-    UseCard { reason: Reason },
+    UseCard {
+        reason: Reason,
+    },
     ChoosePin,
-    EnterPin { tries_left: u8 },
+    EnterPin {
+        tries_left: u8,
+    },
     /// Staff compare the person with a document.
-    AskStaff { reason: Reason },
+    AskStaff {
+        reason: Reason,
+    },
 }
 
 /// How an act ended. Given out only after its events are durable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "kebab-case")]
 pub enum Outcome {
-    SignedIn { operator: SubjectToken, name: String, role: Role, method: Method },
-    SignedOut { operator: SubjectToken },
-    NotSignedIn { reason: Reason },
-    Verified { subject: SubjectToken, name: Option<String>, method: Method },
-    NotVerified { reason: Reason },
-    Enrolled { subject: SubjectToken, name: String, face: bool },
-    NotEnrolled { reason: Reason },
-    CardRead { name: Option<String>, region: String, version: String, locked: bool, warnings: Vec<CardWarning> },
+    SignedIn {
+        operator: SubjectToken,
+        name: String,
+        role: Role,
+        method: Method,
+    },
+    SignedOut {
+        operator: SubjectToken,
+    },
+    NotSignedIn {
+        reason: Reason,
+    },
+    Verified {
+        subject: SubjectToken,
+        name: Option<String>,
+        method: Method,
+    },
+    NotVerified {
+        reason: Reason,
+    },
+    Enrolled {
+        subject: SubjectToken,
+        name: String,
+        face: bool,
+    },
+    NotEnrolled {
+        reason: Reason,
+    },
+    CardRead {
+        name: Option<String>,
+        region: String,
+        version: String,
+        locked: bool,
+        warnings: Vec<CardWarning>,
+    },
     /// Something prevented a decision. Nothing was accepted.
-    Failed { fault: Fault },
+    Failed {
+        fault: Fault,
+    },
 }
 
 /// The last word on one act: its outcome and the events that record it.

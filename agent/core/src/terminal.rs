@@ -18,7 +18,7 @@ use recording::Recording;
 use syncing::Syncing;
 
 use crate::act::{CardEvent, FaceRules, SignedIn};
-use crate::api::{Answer, Reply, Refusal, Request, Status, Step};
+use crate::api::{Answer, Refusal, Reply, Request, Status, Step};
 use crate::biometric::FaceObservation;
 use crate::chain::{Chain, ChainState, SealedEvent};
 use crate::documents::{Grant, Policy};
@@ -70,23 +70,50 @@ pub struct JournalState {
 /// Everything that can happen to a terminal.
 #[derive(Debug)]
 pub enum Input {
-    Begin { ticket: Ticket, request: Request, entropy: [u8; 16] },
-    Answer { ticket: Ticket, session: SessionId, answer: Answer },
+    Begin {
+        ticket: Ticket,
+        request: Request,
+        entropy: [u8; 16],
+    },
+    Answer {
+        ticket: Ticket,
+        session: SessionId,
+        answer: Answer,
+    },
     Card(CardEvent),
     Face(FaceObservation),
     Camera(Result<(), Fault>),
     Reader(Result<(), Fault>),
-    Found { session: SessionId, enrolled: Option<Enrolled> },
-    Staff { session: SessionId, staff: Vec<Enrolled> },
-    Stored { session: SessionId, result: Result<(), Fault> },
+    Found {
+        session: SessionId,
+        enrolled: Option<Enrolled>,
+    },
+    Staff {
+        session: SessionId,
+        staff: Vec<Enrolled>,
+    },
+    Stored {
+        session: SessionId,
+        result: Result<(), Fault>,
+    },
     /// Every event up to and with this one is durable.
-    Committed { through: Sequence },
+    Committed {
+        through: Sequence,
+    },
     /// The journal lost its footing; nothing of this epoch's later events is durable.
-    NotCommitted { fault: Fault },
+    NotCommitted {
+        fault: Fault,
+    },
     /// The journal writes again, from here.
-    JournalReset { epoch: u64, chain: ChainState },
+    JournalReset {
+        epoch: u64,
+        chain: ChainState,
+    },
     FrontierLoaded(CompactRange),
-    BatchLoaded { first: u64, events: Vec<StoredEvent> },
+    BatchLoaded {
+        first: u64,
+        events: Vec<StoredEvent>,
+    },
     Upstream(UpstreamAnswer),
     /// A policy arrived, as a signed token.
     Policy(String),
@@ -99,23 +126,51 @@ pub enum Input {
 /// Everything a terminal asks for.
 #[derive(Debug)]
 pub enum Output {
-    Begun { ticket: Ticket, result: Result<SessionId, Refusal> },
-    Answered { ticket: Ticket, result: Result<(), Refusal> },
-    Step { session: SessionId, step: Step },
+    Begun {
+        ticket: Ticket,
+        result: Result<SessionId, Refusal>,
+    },
+    Answered {
+        ticket: Ticket,
+        result: Result<(), Refusal>,
+    },
+    Step {
+        session: SessionId,
+        step: Step,
+    },
     Reply(Reply),
     /// Whether frames are wanted. The camera's light says the same.
     Camera(bool),
     /// Whether a card that is present or comes should be read.
     Reader(bool),
-    Find { session: SessionId, token: SubjectToken },
-    ListStaff { session: SessionId },
-    Store { session: SessionId, enrolled: Box<Enrolled> },
-    Append { epoch: u64, event: SealedEvent },
+    Find {
+        session: SessionId,
+        token: SubjectToken,
+    },
+    ListStaff {
+        session: SessionId,
+    },
+    Store {
+        session: SessionId,
+        enrolled: Box<Enrolled>,
+    },
+    Append {
+        epoch: u64,
+        event: SealedEvent,
+    },
     /// The tree over the first `size` events.
-    LoadFrontier { size: u64 },
-    LoadBatch { first: u64, max: usize },
+    LoadFrontier {
+        size: u64,
+    },
+    LoadBatch {
+        first: u64,
+        max: usize,
+    },
     Post(UploadRequest),
-    Acknowledge { frontier: CompactRange, receipt: Note },
+    Acknowledge {
+        frontier: CompactRange,
+        receipt: Note,
+    },
     KeepPolicy(Policy),
     /// Something for the log and the status page; recorded already where it must be.
     Alarm(Fault),
@@ -158,7 +213,14 @@ impl Terminal {
         let origin = setup.grant.origin();
         let mut terminal = Self {
             authority: setup.authority,
-            syncing: Syncing::new(origin, setup.witness, durable, setup.journal.acknowledged, setup.jitter, now),
+            syncing: Syncing::new(
+                origin,
+                setup.witness,
+                durable,
+                setup.journal.acknowledged,
+                setup.jitter,
+                now,
+            ),
             chain: Chain::resume(setup.grant, setup.journal.chain),
             signer: setup.signer,
             boot: setup.boot,

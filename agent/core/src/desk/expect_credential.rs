@@ -23,7 +23,10 @@ pub(crate) struct ExpectCredential {
 enum Face {
     /// Waiting for the list of staff.
     Waiting,
-    Open { staff: Vec<Enrolled>, look: Look },
+    Open {
+        staff: Vec<Enrolled>,
+        look: Look,
+    },
     Closed(Reason),
 }
 
@@ -191,4 +194,3 @@ impl ExpectCredential {
         Login::Done
     }
 }
-

@@ -58,9 +58,7 @@ impl ExpectPin {
         let pin_verified = self.pin.verify(pin);
         out.push(if pin_verified { Effect::PinSucceeded } else { Effect::PinFailed });
         match decide(&Evidence::CardPin { pin_verified }, scene.policy_in_force) {
-            Decision::Accept => {
-                open_session(&self.who, self.role.clone(), Method::CardPin, None, scene, out)
-            }
+            Decision::Accept => open_session(&self.who, self.role.clone(), Method::CardPin, None, scene, out),
             Decision::Reject(Reason::WrongPin) if self.tries_left > 1 => {
                 self.tries_left -= 1;
                 out.record(&self.refused(Reason::WrongPin));

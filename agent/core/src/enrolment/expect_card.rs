@@ -73,9 +73,8 @@ impl ExpectCard {
         let Some(holder) = identity.holder() else { return ended(Reason::HolderLocked, out) };
         let kind = if self.role.is_some() { SubjectKind::Operator } else { SubjectKind::Patient };
         let token = scene.pepper.token(kind, holder.id_number.expose());
-        let under_fourteen = CalendarDate::in_china(scene.now.wall).is_none_or(|today| {
-            holder.id_number.birth_date().years_until(today) < ADULT_ENOUGH_FOR_FACE
-        });
+        let under_fourteen = CalendarDate::in_china(scene.now.wall)
+            .is_none_or(|today| holder.id_number.birth_date().years_until(today) < ADULT_ENOUGH_FOR_FACE);
         let name = holder.name.clone();
         let role = self.role;
         ExpectConsent::enter(Candidate { token, name, role, pin: None, under_fourteen, staff }, out)

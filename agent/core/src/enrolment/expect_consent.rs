@@ -60,9 +60,5 @@ impl ExpectConsent {
 
 /// Staff go on with card and PIN; for a patient there is nothing left to enrol.
 fn without_face(candidate: Candidate, reason: Reason, out: &mut Out) -> Enrolment {
-    if candidate.role.is_some() {
-        ExpectPin::enter(candidate, false, out)
-    } else {
-        ended(reason, out)
-    }
+    if candidate.role.is_some() { ExpectPin::enter(candidate, false, out) } else { ended(reason, out) }
 }
