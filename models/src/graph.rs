@@ -167,3 +167,36 @@ impl Expansion for SplitPrelu {
         model.wire_node(format!("{name}.sum"), math::add(), &[above, sloped])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::normalise::ColourOrder;
+    use crate::rehearsal::test_card;
+
+    /// Greatest difference of the two forms of PReLU on the test card.
+    fn difference(onnx: &[u8], side: u32, outputs: &[Vec<usize>]) -> f32 {
+        let mean = [127.5; 3];
+        let input =
+            NetworkInput { width: side, height: side, colour: ColourOrder::Rgb, mean, deviation: [64.0; 3] };
+        let run = |prelu| {
+            let network = Network::load(onnx, &input, outputs, prelu).unwrap();
+            network.run(input.planes(&test_card(side, side))).unwrap().concat()
+        };
+        let (split, published) = (run(Prelu::Split), run(Prelu::AsPublished));
+        split.iter().zip(&published).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    }
+
+    #[test]
+    fn split_prelu_gives_the_published_numbers() {
+        let embedder = include_bytes!("../tests/tiny/embedder.onnx");
+        assert!(difference(embedder, 112, &[vec![1, 48]]) < 1e-5, "slopes below 0 and above 1");
+        let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/models");
+        for name in ["minifasnet_v2_crop2.7.onnx", "minifasnet_v1se_crop4.0.onnx"] {
+            match std::fs::read(Path::new(beside).join(name)) {
+                Ok(onnx) => assert!(difference(&onnx, 80, &[vec![1, 3]]) < 1e-4, "{name}"),
+                Err(error) => println!("skipped: {name} not here: {error}"),
+            }
+        }
+    }
+}

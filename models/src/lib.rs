@@ -20,6 +20,9 @@ mod embed;
 pub mod pack;
 pub mod recipe;
 pub mod import;
+mod roc;
+pub mod eval;
+pub mod bench;
 pub mod pipeline;
 
 pub use frame::{Frame, FrameError};

@@ -135,3 +135,49 @@ fn luma_of_middle(crop: &Frame) -> Luma {
 
 /// Share from which on a measure is good enough.
 const USABLE: f32 = 0.25;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: Measures = Measures {
+        brightness: 130.0,
+        contrast: 45.0,
+        sharpness: 0.4,
+        eye_distance: 80.0,
+        fill: 0.5,
+        inside: 1.0,
+        yaw: 0.02,
+        pitch: 0.56,
+        roll: 2.0,
+        detection: 0.95,
+    };
+
+    fn check(measures: Measures, expected: Option<QualityHint>) {
+        let Assessment { quality, hint } = assess(&measures);
+        assert_eq!(hint, expected, "{measures:?}");
+        assert_eq!(hint.is_none(), quality.value() >= 25, "{measures:?}");
+    }
+
+    #[test]
+    fn one_hint_for_what_is_wrong() {
+        check(GOOD, None);
+        check(Measures { brightness: 20.0, ..GOOD }, Some(QualityHint::TooDark));
+        check(Measures { brightness: 250.0, ..GOOD }, Some(QualityHint::TooBright));
+        check(Measures { contrast: 5.0, ..GOOD }, Some(QualityHint::LowContrast));
+        check(Measures { sharpness: 0.01, ..GOOD }, Some(QualityHint::Blurred));
+        check(Measures { eye_distance: 15.0, ..GOOD }, Some(QualityHint::ComeCloser));
+        check(Measures { fill: 1.2, ..GOOD }, Some(QualityHint::MoveBack));
+        check(Measures { inside: 0.6, ..GOOD }, Some(QualityHint::MoveToCentre));
+        check(Measures { yaw: -0.5, ..GOOD }, Some(QualityHint::FaceTheScreen));
+        check(Measures { pitch: 0.95, ..GOOD }, Some(QualityHint::FaceTheScreen));
+        check(Measures { roll: 45.0, ..GOOD }, Some(QualityHint::FaceTheScreen));
+        check(Measures { detection: 0.61, ..GOOD }, Some(QualityHint::Uncover));
+        check(Measures { sharpness: f32::NAN, ..GOOD }, Some(QualityHint::Blurred));
+    }
+
+    #[test]
+    fn place_is_mended_before_light() {
+        check(Measures { eye_distance: 10.0, brightness: 5.0, ..GOOD }, Some(QualityHint::ComeCloser));
+    }
+}

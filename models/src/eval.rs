@@ -1,0 +1,302 @@
+//! Error rates of a pack on folders of pictures: `SET/IDENTITY/picture`, or one such set.
+//! Prints nothing and keeps no picture; names of identities never leave except in error messages about files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+use zhenyin_core::biometric::{FaceObservation, PadResult, Probe, Reference, compare};
+
+use crate::frame::Frame;
+use crate::pipeline::{ObserveError, Pipeline};
+use crate::resample::{Filter, resize};
+use crate::roc::{OperatingPoint, Scores};
+
+/// How pictures are taken and paired.
+#[derive(Clone, Debug, Default)]
+pub struct EvalOptions {
+    /// Set name to the factor its pictures are stretched by in height before anything else: for sets that
+    /// are stored squashed.
+    pub stretch: BTreeMap<String, f32>,
+    /// Sets whose pictures are frames of clips: the first digit after the last underscore of a file name is
+    /// the clip. Frames of one clip are near copies, so they make no genuine pair.
+    pub clips: BTreeSet<String>,
+    /// Ask for quality and PAD as in live use; without it the largest face of every picture is compared,
+    /// which is what published figures do.
+    pub gate: bool,
+    /// Only these sets; empty means all.
+    pub only: BTreeSet<String>,
+}
+
+/// Called after every picture, for a progress line.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress<'a> {
+    pub set: &'a str,
+    pub done: usize,
+    pub of: usize,
+}
+
+/// Figures of all sets; `Display` prints the table.
+#[derive(Clone, Debug)]
+pub struct Report {
+    pub sets: Vec<SetReport>,
+}
+
+/// Figures of one set.
+#[derive(Clone, Debug)]
+pub struct SetReport {
+    pub name: String,
+    pub identities: usize,
+    pub images: usize,
+    /// Pictures that gave no probe, by reason.
+    pub failures: BTreeMap<Failure, usize>,
+    pub genuine: usize,
+    pub impostor: usize,
+    /// At false accept rates 1e-2 and 1e-3; `None` with too few impostor pairs.
+    pub points: [Option<OperatingPoint>; 2],
+    pub equal_error_rate: Option<f64>,
+    /// FMR and FNMR at the pack's own threshold.
+    pub at_pack_threshold: Option<(f64, f64)>,
+}
+
+/// Why a picture gave no probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Failure {
+    Unreadable,
+    NoFace,
+    SeveralFaces,
+    Quality,
+    PresentationAttack,
+    Pipeline,
+}
+
+#[derive(Debug, Error)]
+pub enum EvalError {
+    #[error("cannot list `{}`", folder.display())]
+    List {
+        folder: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("no folder of identities in `{}`: expected `SET/IDENTITY/picture` or `IDENTITY/picture`", folder.display())]
+    NoSets { folder: PathBuf },
+}
+
+/// Runs every picture under `folder` and compares all pairs within each set; `threshold` is the pack's own.
+pub fn evaluate(
+    pipeline: &Pipeline,
+    threshold: f32,
+    folder: &Path,
+    options: &EvalOptions,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<Report, EvalError> {
+    let mut sets = Vec::new();
+    for (name, identities) in sets_of(folder)? {
+        if options.only.is_empty() || options.only.contains(&name) {
+            sets.push(evaluate_set(pipeline, threshold, &name, &identities, options, progress));
+        }
+    }
+    if sets.is_empty() {
+        return Err(EvalError::NoSets { folder: folder.to_owned() });
+    }
+    Ok(Report { sets })
+}
+
+impl SetReport {
+    /// Share of pictures that gave no probe.
+    pub fn failure_to_acquire(&self) -> f64 {
+        self.failures.values().sum::<usize>() as f64 / self.images.max(1) as f64
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{:<10} {:>5} {:>6} {:>8} {:>9} {:>14} {:>14} {:>6} {:>6} {:>16}",
+            "set",
+            "ids",
+            "images",
+            "genuine",
+            "impostor",
+            "TAR@FAR 1e-2",
+            "TAR@FAR 1e-3",
+            "EER",
+            "FTA",
+            "pack FMR/FNMR"
+        )?;
+        for set in &self.sets {
+            let [first, second] =
+                set.points.map(|point| point.map_or_else(|| "-".to_owned(), |p| p.to_string()));
+            let percent =
+                |rate: Option<f64>| rate.map_or_else(|| "-".to_owned(), |r| format!("{:.1}", r * 100.0));
+            let own = set.at_pack_threshold.map_or_else(
+                || "-".to_owned(),
+                |(fmr, fnmr)| format!("{:.3} / {:.1}", fmr * 100.0, fnmr * 100.0),
+            );
+            let (eer, fta) = (percent(set.equal_error_rate), percent(Some(set.failure_to_acquire())));
+            writeln!(
+                f,
+                "{:<10} {:>5} {:>6} {:>8} {:>9} {first:>14} {second:>14} {eer:>6} {fta:>6} {own:>16}",
+                set.name, set.identities, set.images, set.genuine, set.impostor
+            )?;
+        }
+        writeln!(f, "rates in percent, threshold in brackets; FTA: failure to acquire")?;
+        for set in self.sets.iter().filter(|set| !set.failures.is_empty()) {
+            let reasons: Vec<_> =
+                set.failures.iter().map(|(why, count)| format!("{why:?} {count}")).collect();
+            writeln!(f, "{}: no probe from {}", set.name, reasons.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+struct Sample {
+    identity: usize,
+    clip: Option<char>,
+    probe: Probe,
+    reference: Reference,
+}
+
+type Identities = Vec<Vec<PathBuf>>;
+
+fn evaluate_set(
+    pipeline: &Pipeline,
+    threshold: f32,
+    name: &str,
+    identities: &Identities,
+    options: &EvalOptions,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> SetReport {
+    let stretch = options.stretch.get(name).copied().unwrap_or(1.0);
+    let clips = options.clips.contains(name);
+    let images = identities.iter().map(Vec::len).sum();
+    let mut failures = BTreeMap::new();
+    let mut samples = Vec::new();
+    let pictures = identities.iter().enumerate().flat_map(|(i, all)| all.iter().map(move |file| (i, file)));
+    for (done, (identity, file)) in pictures.enumerate() {
+        match acquire(pipeline, file, stretch, options.gate) {
+            Ok(probe) => samples.extend(sample(identity, clips.then(|| clip(file)).flatten(), probe)),
+            Err(failure) => *failures.entry(failure).or_default() += 1,
+        }
+        progress(Progress { set: name, done: done + 1, of: images });
+    }
+    let scores = all_pairs(&samples, clips);
+    SetReport {
+        name: name.to_owned(),
+        identities: identities.len(),
+        images,
+        failures,
+        genuine: scores.genuine.len(),
+        impostor: scores.impostor.len(),
+        points: [1e-2, 1e-3].map(|rate| scores.at_false_accept_rate(rate)),
+        equal_error_rate: scores.equal_error_rate(),
+        at_pack_threshold: scores.rates_at(threshold),
+    }
+}
+
+fn acquire(pipeline: &Pipeline, file: &Path, stretch: f32, gate: bool) -> Result<Probe, Failure> {
+    let bytes = fs::read(file).map_err(|_| Failure::Unreadable)?;
+    let mut frame = Frame::decode(&bytes).map_err(|_| Failure::Unreadable)?;
+    if stretch != 1.0 {
+        let height = (frame.height() as f32 * stretch).round().clamp(1.0, 8192.0) as u32;
+        frame = resize(&frame, frame.width(), height, Filter::Bilinear);
+    }
+    let observed = if gate { gated(pipeline, &frame) } else { largest(pipeline, &frame) };
+    observed.map_err(|_| Failure::Pipeline)?
+}
+
+fn gated(pipeline: &Pipeline, frame: &Frame) -> Result<Result<Probe, Failure>, ObserveError> {
+    Ok(match pipeline.observe(frame)? {
+        FaceObservation::NoFace => Err(Failure::NoFace),
+        FaceObservation::SeveralFaces { .. } => Err(Failure::SeveralFaces),
+        FaceObservation::Unusable { .. } => Err(Failure::Quality),
+        FaceObservation::Usable(sample) => match sample.pad {
+            PadResult::BonaFide => Ok(sample.probe),
+            PadResult::Attack => Err(Failure::PresentationAttack),
+        },
+    })
+}
+
+fn largest(pipeline: &Pipeline, frame: &Frame) -> Result<Result<Probe, Failure>, ObserveError> {
+    let faces = pipeline.detect(frame)?;
+    let Some(face) = faces.first() else { return Ok(Err(Failure::NoFace)) };
+    pipeline.embed(&pipeline.align(frame, face)?).map(Ok)
+}
+
+fn sample(identity: usize, clip: Option<char>, probe: Probe) -> Option<Sample> {
+    let reference = Reference::enrol(std::slice::from_ref(&probe))?;
+    Some(Sample { identity, clip, probe, reference })
+}
+
+fn clip(file: &Path) -> Option<char> {
+    file.file_stem()?.to_str()?.rsplit('_').next()?.chars().next()
+}
+
+fn all_pairs(samples: &[Sample], clips: bool) -> Scores {
+    let mut scores = Scores::default();
+    for (i, one) in samples.iter().enumerate() {
+        for other in &samples[i + 1..] {
+            let Some(score) = compare(&one.probe, &other.reference) else { continue };
+            if one.identity != other.identity {
+                scores.impostor.push(score.danger_expose());
+            } else if !clips || one.clip != other.clip {
+                scores.genuine.push(score.danger_expose());
+            }
+        }
+    }
+    scores
+}
+
+/// Sets by name, each with its identities. A folder whose sub-folders hold files is one set by itself.
+fn sets_of(folder: &Path) -> Result<Vec<(String, Identities)>, EvalError> {
+    let own = identities_of(folder)?;
+    if !own.is_empty() {
+        return Ok(vec![(name_of(folder), own)]);
+    }
+    let mut sets = Vec::new();
+    for set in entries(folder)?.into_iter().filter(|path| path.is_dir()) {
+        let identities = identities_of(&set)?;
+        if !identities.is_empty() {
+            sets.push((name_of(&set), identities));
+        }
+    }
+    Ok(sets)
+}
+
+/// The files of every sub-folder that has some, when no file lies beside the sub-folders.
+fn identities_of(set: &Path) -> Result<Identities, EvalError> {
+    let inside = entries(set)?;
+    if inside.iter().any(|path| path.is_file()) || inside.iter().any(|path| holds_folders(path)) {
+        return Ok(Vec::new());
+    }
+    let mut identities = Vec::new();
+    for identity in &inside {
+        let files: Vec<_> = entries(identity)?.into_iter().filter(|path| path.is_file()).collect();
+        if !files.is_empty() {
+            identities.push(files);
+        }
+    }
+    Ok(identities)
+}
+
+fn holds_folders(path: &Path) -> bool {
+    entries(path).is_ok_and(|inside| inside.iter().any(|p| p.is_dir()))
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, EvalError> {
+    let listing = |source| EvalError::List { folder: folder.to_owned(), source };
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).map_err(listing)? {
+        paths.push(entry.map_err(listing)?.path());
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+fn name_of(folder: &Path) -> String {
+    folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
