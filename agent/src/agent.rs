@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -23,7 +23,8 @@ use zhenyin_core::wire::UploadRequest;
 use zhenyin_models::{Frame, Pack, Pipeline};
 
 use crate::camera::{
-    CameraError, CameraReport, CameraSelector, CameraThread, FrameSource, NokhwaCamera, Patience, VirtualCameras,
+    CameraError, CameraReport, CameraSelector, CameraThread, FrameSource, NokhwaCamera, Patience,
+    VirtualCameras,
 };
 use crate::card_reader::{CardReaderThread, ReaderReport};
 use crate::clock::Clock;
@@ -34,7 +35,7 @@ use crate::face::{self, FaceReport};
 use crate::journal::{DurableChain, Journal, JournalReader, Limits};
 use crate::keystore::KeyStore;
 use crate::latest::{LatestSender, latest};
-use crate::local_api::{ApiToken, LocalApi};
+use crate::local_api::{ApiToken, Asks, LocalApi};
 use crate::references::References;
 use crate::terminal_enrolment::{TerminalEnrolment, TerminalEnrolmentError};
 use crate::upstream::Upstream;
@@ -96,11 +97,7 @@ impl Agent {
             terminal(config, enrolment, &keys, &clock, journal, face)?
         };
 
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .context("async runtime cannot be started")?;
+        let runtime = runtime()?;
         let token = ApiToken::create(&config.state)?;
         let api = runtime.block_on(LocalApi::bind(config.listen, token))?;
         let address = api.address();
@@ -225,8 +222,17 @@ fn terminal(
     Ok(Terminal::new(setup, clock.now()))
 }
 
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("async runtime cannot be started")
+}
+
 async fn serve(api: LocalApi, wakes: mpsc::Sender<Wake>) {
-    if let Err(error) = api.serve(wakes).await {
+    let asks: Asks = Arc::new(move |ask| wakes.send(Wake::Ask(ask)).is_ok());
+    if let Err(error) = api.serve(asks).await {
         tracing::error!(%error, "local api ended");
     }
 }

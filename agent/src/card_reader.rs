@@ -15,7 +15,9 @@ use zhenyin_core::fault::Fault;
 #[derive(Debug)]
 pub enum ReaderReport {
     /// The reader answers, and calls itself this.
-    Ready { firmware: String },
+    Ready {
+        firmware: String,
+    },
     Fault(Fault),
     Card(CardEvent),
 }
@@ -102,10 +104,11 @@ impl Worker {
     /// From opening the port to losing it; says why it ended and whether the reader ever answered.
     fn session(&mut self) -> Result<(Fault, bool), Stop> {
         let opened = SerialCardPort::open(&self.port.to_string_lossy()).map_err(|e| port_fault(&e));
-        let mut reader = match opened.and_then(|port| Reader::open(Box::new(port)).map_err(|e| reader_fault(&e))) {
-            Ok(reader) => reader,
-            Err(fault) => return Ok((fault, false)),
-        };
+        let mut reader =
+            match opened.and_then(|port| Reader::open(Box::new(port)).map_err(|e| reader_fault(&e))) {
+                Ok(reader) => reader,
+                Err(fault) => return Ok((fault, false)),
+            };
         self.said = None;
         (self.report)(ReaderReport::Ready { firmware: reader.firmware().to_owned() });
         let mut read = None;

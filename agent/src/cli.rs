@@ -157,12 +157,18 @@ async fn stop_signal() -> std::io::Result<()> {
 }
 
 fn enrol_terminal(config: &Config, code: &str) -> anyhow::Result<()> {
-    let upstream = config.upstream.as_ref().context("config has no `upstream.url`, so there is nobody to enrol with")?;
+    let upstream =
+        config.upstream.as_ref().context("config has no `upstream.url`, so there is nobody to enrol with")?;
     let mut keys = KeyStore::open_or_create(&config.state.join("keys"))?;
     let upstream = Upstream::new(&upstream.url, upstream.ca_file.as_ref())?;
     let now = Clock::new().now();
-    let enrolment =
-        client_runtime()?.block_on(TerminalEnrolment::obtain(&config.state, &upstream, code, &mut keys, now))?;
+    let enrolment = client_runtime()?.block_on(TerminalEnrolment::obtain(
+        &config.state,
+        &upstream,
+        code,
+        &mut keys,
+        now,
+    ))?;
     let content = enrolment.grant.content();
     say(&format!(
         "enrolled as terminal {} of {} {}",

@@ -72,7 +72,8 @@ impl Client {
     /// # Errors
     /// [`ClientError::Refused`] with the agent's own sentence.
     pub async fn begin(&self, request: &Request) -> Result<Session, ClientError> {
-        let begun: Begun = json(self.send(self.http.post(self.url("/v1/sessions")).json(request)).await?).await?;
+        let begun: Begun =
+            json(self.send(self.http.post(self.url("/v1/sessions")).json(request)).await?).await?;
         let path = format!("/v1/sessions/{}/events", begun.session.0);
         let response = self.send(self.http.get(self.url(&path))).await?;
         Ok(Session { id: begun.session, response, buffer: Vec::new() })

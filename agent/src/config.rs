@@ -88,7 +88,11 @@ impl fmt::Display for Config {
         writeln!(f, "state     {}", self.state.display())?;
         writeln!(f, "pack      {}", self.pack.as_ref().map_or_else(none, |p| p.display().to_string()))?;
         writeln!(f, "camera    {}", self.camera.clone().unwrap_or_else(none))?;
-        writeln!(f, "reader    {}", self.reader.as_ref().map_or_else(none, |r| r.port.display().to_string()))?;
+        writeln!(
+            f,
+            "reader    {}",
+            self.reader.as_ref().map_or_else(none, |r| r.port.display().to_string())
+        )?;
         writeln!(f, "upstream  {}", self.upstream.as_ref().map_or_else(none, |u| u.url.clone()))?;
         write!(f, "listen    {}", self.listen)
     }
@@ -203,9 +207,9 @@ impl RawUpstream {
     fn mean(self) -> Result<Upstream, ConfigError> {
         let url = self.url.trim_end_matches('/').to_owned();
         // Plain HTTP would show the pepper at enrolment; on loopback there is nobody to see it.
-        let loopback = ["http://127.0.0.1", "http://localhost", "http://[::1]"]
-            .iter()
-            .any(|prefix| url.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with(':')));
+        let loopback = ["http://127.0.0.1", "http://localhost", "http://[::1]"].iter().any(|prefix| {
+            url.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+        });
         if !url.starts_with("https://") && !loopback {
             return Err(ConfigError::Value {
                 key: "upstream.url",

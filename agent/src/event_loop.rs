@@ -23,7 +23,7 @@ use zhenyin_core::wire::{UploadRequest, UpstreamAnswer};
 use crate::camera::CameraThread;
 use crate::card_reader::CardReaderThread;
 use crate::clock::Clock;
-use crate::journal::{Epoch, Journal, JournalReader, JournalReport};
+use crate::journal::{Epoch, Journal, JournalError, JournalReader, JournalReport};
 use crate::local_api::{Ask, Progress};
 use crate::references::References;
 
@@ -118,7 +118,7 @@ impl EventLoop {
             JournalReport::Committed { through } => self.handle(Input::Committed { through }),
             JournalReport::Failed { error, .. } => {
                 tracing::error!(error = %chain_of(&error), "journal cannot record");
-                self.handle(Input::NotCommitted { fault: error.fault() });
+                self.handle(Input::NotCommitted { fault: journal_fault(&error) });
             }
             JournalReport::Reset { epoch, state } => match state {
                 Some(state) => self.handle(Input::JournalReset { epoch: epoch.0, chain: state.state }),
@@ -233,7 +233,8 @@ impl EventLoop {
                 let _stopped = self.adapters.journal.acknowledge(frontier, receipt.to_string(), at);
             }
             Output::KeepPolicy(policy) => {
-                if let Err(error) = crate::durable_file::replace(&self.adapters.policy_file, policy.token().as_bytes())
+                if let Err(error) =
+                    crate::durable_file::replace(&self.adapters.policy_file, policy.token().as_bytes())
                 {
                     tracing::error!(%error, "policy cannot be kept; it is fetched again at the next start");
                 }
@@ -272,7 +273,8 @@ impl EventLoop {
             Vec::new()
         });
         // An erased body ends the batch; below the last receipt nothing needs to go up again.
-        let events = stored.into_iter().map_while(|e| Some(StoredEvent { jws: e.jws?, leaf: e.leaf })).collect();
+        let events =
+            stored.into_iter().map_while(|e| Some(StoredEvent { jws: e.jws?, leaf: e.leaf })).collect();
         self.handle(Input::BatchLoaded { first, events });
     }
 
@@ -284,6 +286,16 @@ impl EventLoop {
         if refused {
             self.handle(Input::Upstream(UpstreamAnswer::Unreachable("no upstream configured".to_owned())));
         }
+    }
+}
+
+fn journal_fault(error: &JournalError) -> Fault {
+    if error.is_full() {
+        Fault::JournalFull
+    } else if error.is_integrity() {
+        Fault::JournalDamaged
+    } else {
+        Fault::JournalCommitFailed
     }
 }
 

@@ -9,7 +9,7 @@ mod token;
 pub use token::{ApiToken, TokenError};
 
 use std::net::SocketAddr;
-use std::sync::mpsc;
+use std::sync::Arc;
 
 use tokio::sync::{mpsc as tokio_mpsc, oneshot};
 use zhenyin_core::api::{Answer, Refusal, Reply, Request, Status, Step};
@@ -18,11 +18,23 @@ use zhenyin_core::ids::SessionId;
 /// What the API asks of the event loop. Every question carries its own way back.
 #[derive(Debug)]
 pub enum Ask {
-    Begin { request: Request, back: oneshot::Sender<Result<SessionId, Refusal>> },
-    Answer { session: SessionId, answer: Answer, back: oneshot::Sender<Result<(), Refusal>> },
+    Begin {
+        request: Request,
+        back: oneshot::Sender<Result<SessionId, Refusal>>,
+    },
+    Answer {
+        session: SessionId,
+        answer: Answer,
+        back: oneshot::Sender<Result<(), Refusal>>,
+    },
     /// Everything of a session so far, then everything to come, the reply last.
-    Follow { session: SessionId, back: oneshot::Sender<Option<tokio_mpsc::UnboundedReceiver<Progress>>> },
-    Status { back: oneshot::Sender<Status> },
+    Follow {
+        session: SessionId,
+        back: oneshot::Sender<Option<tokio_mpsc::UnboundedReceiver<Progress>>>,
+    },
+    Status {
+        back: oneshot::Sender<Status>,
+    },
 }
 
 /// One thing that happened in a session.
@@ -40,8 +52,8 @@ pub enum ApiError {
     Serve(#[source] std::io::Error),
 }
 
-/// Whoever serves the API gives its questions here.
-pub type Asks = mpsc::Sender<crate::event_loop::Wake>;
+/// Where questions go; false when nobody is left to answer them.
+pub type Asks = Arc<dyn Fn(Ask) -> bool + Send + Sync>;
 
 /// A bound, not yet serving API.
 pub struct LocalApi {

@@ -8,6 +8,7 @@ use zhenyin_core::documents::{DocumentError, EnrolmentAnswer, EnrolmentRequest, 
 use zhenyin_core::note::{NoteError, VerifierKey};
 use zhenyin_core::signer::{Jwk, KeyError, PublicKey, Signer as _};
 use zhenyin_core::time::Now;
+use zhenyin_core::verify::ExportHeader;
 
 use crate::durable_file::{self, FileError};
 use crate::keystore::{KeyStore, KeyStoreError};
@@ -99,6 +100,18 @@ impl TerminalEnrolment {
         let text = serde_json::to_vec(&kept).expect("four texts can be written as JSON");
         durable_file::replace(&file(state), &text).map_err(TerminalEnrolmentError::File)?;
         Ok(enrolment)
+    }
+}
+
+impl TerminalEnrolment {
+    /// What a verifier must hold beside events and notes.
+    pub fn export_header(&self) -> ExportHeader {
+        ExportHeader {
+            authority: self.authority.to_jwk(),
+            grant: self.grant.token().to_owned(),
+            origin: self.grant.origin(),
+            witness: Some(self.witness.to_string()),
+        }
     }
 }
 

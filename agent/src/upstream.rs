@@ -53,8 +53,8 @@ impl Upstream {
             .no_proxy()
             .user_agent(concat!("zhenyin/", env!("CARGO_PKG_VERSION")));
         if let Some(path) = ca_file {
-            let pem = std::fs::read(path)
-                .map_err(|source| UpstreamError::CaFile { path: path.clone(), source })?;
+            let pem =
+                std::fs::read(path).map_err(|source| UpstreamError::CaFile { path: path.clone(), source })?;
             let certificate = reqwest::Certificate::from_pem(&pem)
                 .map_err(|source| UpstreamError::CaFormat { path: path.clone(), source })?;
             builder = builder.add_root_certificate(certificate);
@@ -71,15 +71,18 @@ impl Upstream {
         let sent = self.client.post(format!("{}/v1/enrolments", self.url)).json(request).send().await;
         let response = sent.map_err(UpstreamError::Unreachable)?;
         let status = response.status();
-        if matches!(status, StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::CONFLICT | StatusCode::GONE)
-        {
+        if matches!(
+            status,
+            StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::CONFLICT | StatusCode::GONE
+        ) {
             return Err(UpstreamError::CodeRefused { status: status.as_u16() });
         }
         if !status.is_success() {
             return Err(UpstreamError::Status { status: status.as_u16() });
         }
         let body = bounded(response).await.map_err(|what| UpstreamError::Nonsense { what })?;
-        serde_json::from_slice(&body).map_err(|_| UpstreamError::Nonsense { what: "body is not an enrolment" })
+        serde_json::from_slice(&body)
+            .map_err(|_| UpstreamError::Nonsense { what: "body is not an enrolment" })
     }
 
     /// Posts one batch and says what came of it.

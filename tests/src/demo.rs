@@ -4,7 +4,6 @@
 
 mod narrator;
 mod story;
-mod world;
 
 use std::path::{Path, PathBuf};
 
@@ -13,6 +12,7 @@ use zhenyin_models::import::{ImportOptions, import};
 use zhenyin_models::{Pack, Pipeline};
 
 use crate::subjects;
+use crate::world::World;
 
 /// What the demo may be told on its command line.
 #[derive(Debug, Default)]
@@ -34,12 +34,14 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let pack = Pack::load(&pack_dir)?;
     let pipeline = Pipeline::new(&pack)?;
     let cast = subjects::cast(&subjects, &pack, &pipeline)?;
-    let world = world::World::build(folder.path(), &pack_dir)?;
+    let world = World::build(folder.path(), Some(&pack_dir))?;
     story::play(world, &cast, options.stay)
 }
 
 /// The project's own pack when it is there, else the reference models beside the checkout.
-fn find_pack(folder: &Path) -> anyhow::Result<PathBuf> {
+/// # Errors
+/// Says what is missing.
+pub fn find_pack(folder: &Path) -> anyhow::Result<PathBuf> {
     let own = checkout().join("models/packs/default");
     if own.join("pack.toml").exists() {
         return Ok(own);
@@ -70,8 +72,7 @@ fn checkout() -> &'static Path {
 
 /// A folder of the development material that may lie beside the checkout.
 pub fn shared(name: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("ZHENYIN_SHARED")
-        .map_or_else(|| checkout().join("../shared"), PathBuf::from);
+    let root = std::env::var_os("ZHENYIN_SHARED").map_or_else(|| checkout().join("../shared"), PathBuf::from);
     let folder = root.join(name);
     folder.is_dir().then_some(folder)
 }

@@ -7,4 +7,5 @@ pub mod card_reader;
 pub mod recorded_camera;
 pub mod subjects;
 pub mod attacks;
+pub mod world;
 pub mod demo;

@@ -75,8 +75,10 @@ pub fn cast(folder: &Path, pack: &Pack, pipeline: &Pipeline) -> anyhow::Result<C
 }
 
 fn folders(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let entries = std::fs::read_dir(folder).with_context(|| format!("`{}` cannot be read", folder.display()))?;
-    let mut found: Vec<PathBuf> = entries.filter_map(|e| Some(e.ok()?.path())).filter(|p| p.is_dir()).collect();
+    let entries =
+        std::fs::read_dir(folder).with_context(|| format!("`{}` cannot be read", folder.display()))?;
+    let mut found: Vec<PathBuf> =
+        entries.filter_map(|e| Some(e.ok()?.path())).filter(|p| p.is_dir()).collect();
     found.sort();
     Ok(found)
 }

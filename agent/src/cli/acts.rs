@@ -86,7 +86,8 @@ fn yes(question: &str) -> anyhow::Result<bool> {
 
 fn pin() -> anyhow::Result<Pin> {
     loop {
-        let typed = rpassword::prompt_password("PIN: ").context("the PIN cannot be read from this terminal")?;
+        let typed =
+            rpassword::prompt_password("PIN: ").context("the PIN cannot be read from this terminal")?;
         match Pin::parse(typed.trim()) {
             Ok(pin) => return Ok(pin),
             Err(error) => writeln!(std::io::stderr(), "{error}")?,
@@ -100,10 +101,10 @@ pub(super) fn status_lines(status: &Status) -> String {
         None => "working".to_owned(),
         Some(fault) => format!("{} ({})", text::sentence(fault), fault.code()),
     };
-    let operator = status.operator.as_ref().map_or_else(
-        || "nobody".to_owned(),
-        |(name, role)| format!("{name} ({})", role.as_str()),
-    );
+    let operator = status
+        .operator
+        .as_ref()
+        .map_or_else(|| "nobody".to_owned(), |(name, role)| format!("{name} ({})", role.as_str()));
     let policy = match (status.policy_serial, status.policy_in_force) {
         (Some(serial), true) => format!("{serial}, in force"),
         (Some(serial), false) => format!("{serial}, past its end: a person decides"),

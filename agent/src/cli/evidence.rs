@@ -8,7 +8,7 @@ use clap::Subcommand;
 use zhenyin_core::event::Envelope;
 use zhenyin_core::jws::payload_unverified;
 use zhenyin_core::note::Note;
-use zhenyin_core::verify::{ExportHeader, Summary, Verifier};
+use zhenyin_core::verify::{Summary, Verifier};
 
 use crate::config::Config;
 use crate::export;
@@ -42,7 +42,7 @@ pub(super) fn run(command: JournalCommand, config: &Config) -> anyhow::Result<()
         JournalCommand::Export { folder } => {
             let enrolment = TerminalEnrolment::load(&config.state)?;
             let chain = enrolment.grant.chain();
-            let exported = export::write(&reader, chain, &header(&enrolment), &folder)?;
+            let exported = export::write(&reader, chain, &enrolment.export_header(), &folder)?;
             super::say(&format!(
                 "{} events and {} receipts written to `{}`",
                 exported.events,
@@ -64,15 +64,6 @@ pub(super) fn verify_folder(folder: &PathBuf) -> anyhow::Result<()> {
     ))
 }
 
-fn header(enrolment: &TerminalEnrolment) -> ExportHeader {
-    ExportHeader {
-        authority: enrolment.authority.to_jwk(),
-        grant: enrolment.grant.token().to_owned(),
-        origin: enrolment.grant.origin(),
-        witness: Some(enrolment.witness.to_string()),
-    }
-}
-
 fn show(reader: &JournalReader, last: u64, json: bool) -> anyhow::Result<()> {
     let size = reader.counters()?.size;
     for event in reader.events(size.saturating_sub(last)..size)? {
@@ -80,7 +71,8 @@ fn show(reader: &JournalReader, last: u64, json: bool) -> anyhow::Result<()> {
             super::say(&format!("{:>8}  (erased after its retention)", event.sequence.0))?;
             continue;
         };
-        let payload = payload_unverified(&jws).context("an event is not a JWS: run `zhenyin journal verify`")?;
+        let payload =
+            payload_unverified(&jws).context("an event is not a JWS: run `zhenyin journal verify`")?;
         if json {
             super::say(&String::from_utf8_lossy(&payload))?;
             continue;

@@ -38,7 +38,8 @@ impl Guard {
             return Some(Problem::new(StatusCode::FORBIDDEN, "foreign-host", detail));
         }
         let own_page = format!("http://{}", self.address);
-        if headers.get(header::ORIGIN).is_some_and(|origin| !open || origin.as_bytes() != own_page.as_bytes()) {
+        if headers.get(header::ORIGIN).is_some_and(|origin| !open || origin.as_bytes() != own_page.as_bytes())
+        {
             let detail = "web pages may not call this API";
             return Some(Problem::new(StatusCode::FORBIDDEN, "foreign-origin", detail));
         }

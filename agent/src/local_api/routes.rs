@@ -20,7 +20,6 @@ use zhenyin_core::ids::SessionId;
 use super::guard::{self, Guard};
 use super::problem::Problem;
 use super::{ApiToken, Ask, Asks, Progress};
-use crate::event_loop::Wake;
 
 pub(super) fn router(asks: Asks, token: ApiToken, address: SocketAddr) -> Router {
     let guard = Guard { token, address };
@@ -40,7 +39,9 @@ pub(super) fn router(asks: Asks, token: ApiToken, address: SocketAddr) -> Router
 /// Puts a question to the event loop and waits for its answer.
 async fn ask<T>(asks: &Asks, make: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Result<T, Problem> {
     let (back, answer) = oneshot::channel();
-    asks.send(Wake::Ask(make(back))).map_err(|_| Problem::stopping())?;
+    if !asks(make(back)) {
+        return Err(Problem::stopping());
+    }
     answer.await.map_err(|_| Problem::stopping())
 }
 

@@ -85,9 +85,10 @@ fn method_verified(method: Method) -> Sentence {
 /// For the operator's screen. The words for a refused look are the same whatever refused it.
 pub fn reason(reason: Reason) -> Sentence {
     match reason {
-        Reason::NonMatch | Reason::Ambiguous | Reason::PresentationAttack => {
-            Sentence::new("未能确认，请用卡或由工作人员协助", "Not confirmed: use your card, or staff will help")
-        }
+        Reason::NonMatch | Reason::Ambiguous | Reason::PresentationAttack => Sentence::new(
+            "未能确认，请用卡或由工作人员协助",
+            "Not confirmed: use your card, or staff will help",
+        ),
         Reason::NoUsableFace => Sentence::new("未能看清，请工作人员协助", "No clear view: staff will help"),
         Reason::NotEnrolled => Sentence::new("此人未在本机登记", "Not enrolled on this terminal"),
         Reason::FaceDeclined => Sentence::new("不使用人脸", "Without face"),
@@ -109,9 +110,10 @@ pub fn reason(reason: Reason) -> Sentence {
             Sentence::new("策略未生效，请人工处理", "No policy in force: a person decides")
         }
         Reason::UnderFourteen => Sentence::new("未满 14 周岁不使用人脸", "No face under 14"),
-        Reason::SimilarToEnrolled => {
-            Sentence::new("与已登记人员相似，请主管核对", "Similar to an enrolled person: a supervisor checks")
-        }
+        Reason::SimilarToEnrolled => Sentence::new(
+            "与已登记人员相似，请主管核对",
+            "Similar to an enrolled person: a supervisor checks",
+        ),
         Reason::Cancelled => Sentence::new("已取消", "Cancelled"),
         Reason::TimedOut => Sentence::new("等待超时，请重新开始", "Timed out: start again"),
     }

@@ -2,24 +2,21 @@
 //! Never tells what did not happen: every line is made from an answer of the agent.
 
 use anyhow::{Context as _, ensure};
-use zhenyin::export;
-use zhenyin::journal::JournalReader;
-use zhenyin::keystore::KeyStore;
-use zhenyin::terminal_enrolment::TerminalEnrolment;
 use zhenyin_core::api::{Answer, DocumentKind, Outcome, Reply, Request, Step};
 use zhenyin_core::decision::{DocumentCheck, Reason};
 use zhenyin_core::enrolled::Role;
 use zhenyin_core::pin::Pin;
-use zhenyin_core::verify::ExportHeader;
 
 use super::narrator::{Narrator, line, plain};
-use super::world::World;
 use crate::attacks::printed_photo;
 use crate::card_reader::cards::CardSpec;
 use crate::subjects::Cast;
+use crate::world::World;
 
 pub(super) fn play(mut world: World, cast: &Cast, stay: bool) -> anyhow::Result<()> {
-    line("真印 zhenyin: one workstation, one story. Everything below is real but the hardware and the people.")?;
+    line(
+        "真印 zhenyin: one workstation, one story. Everything below is real but the hardware and the people.",
+    )?;
     let mut narrator = Narrator::default();
     world.until("the card reader's first answer", |s| s.reader.is_none() && s.receipted > 0)?;
     staff(&world, cast, &mut narrator)?;
@@ -104,26 +101,16 @@ fn outage(world: &mut World, cast: &Cast, narrator: &mut Narrator) -> anyhow::Re
 fn inspection(mut world: World, narrator: &mut Narrator) -> anyhow::Result<()> {
     narrator.step("The agent stops, and an inspector verifies an export without it, offline.")?;
     world.stop_agent();
-    let state = &world.config.state;
-    let keys = KeyStore::open(&state.join("keys"))?;
-    let reader = JournalReader::open(&state.join("journal"), keys.journal_key())?;
-    let enrolment = TerminalEnrolment::load(state)?;
-    let header = ExportHeader {
-        authority: enrolment.authority.to_jwk(),
-        grant: enrolment.grant.token().to_owned(),
-        origin: enrolment.grant.origin(),
-        witness: Some(enrolment.witness.to_string()),
-    };
-    let folder = state.join("export");
-    let exported = export::write(&reader, enrolment.grant.chain(), &header, &folder)?;
-    let (_, summary) = export::verify(&folder)?;
-    let counters = reader.counters()?;
+    let folder = world.config.state.join("export");
+    let (counters, summary) = world.export(&folder)?;
     narrator.tell(&format!(
         "{}/{} signatures valid, chain continuous, {} receipts",
-        summary.events, exported.events, summary.receipts
+        summary.events, counters.size, summary.receipts
     ))?;
     ensure!(
-        counters.size == counters.acked && counters.size == summary.events && summary.receipted == summary.events,
+        counters.size == counters.acked
+            && counters.size == summary.events
+            && summary.receipted == summary.events,
         "the counts differ: {counters:?} {summary:?}"
     );
     line(&format!(

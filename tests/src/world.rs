@@ -1,4 +1,4 @@
-//! Everything the demo's terminal is connected to, and the terminal itself, on loopback.
+//! A terminal with everything it is connected to, on loopback: for scenarios and for the demo.
 //! Never waits for luck: it follows sessions to their end and asks for the status until it says so.
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -11,9 +11,12 @@ use zhenyin::agent::Agent;
 use zhenyin::client::{Client, Event};
 use zhenyin::clock::Clock;
 use zhenyin::config::Config;
+use zhenyin::export;
+use zhenyin::journal::{Counters, JournalReader};
 use zhenyin::keystore::KeyStore;
 use zhenyin::terminal_enrolment::TerminalEnrolment;
 use zhenyin_core::api::{Answer, Reply, Request, Status, Step};
+use zhenyin_core::verify::Summary;
 
 use crate::card_reader::PtyReader;
 use crate::card_reader::device::Echo;
@@ -39,10 +42,22 @@ impl World {
     ///
     /// # Errors
     /// Whatever does not start.
-    pub fn build(folder: &Path, pack: &Path) -> anyhow::Result<Self> {
+    pub fn build(folder: &Path, pack: Option<&Path>) -> anyhow::Result<Self> {
+        Self::build_with(folder, pack, |routes| routes)
+    }
+
+    /// The same with an upstream whose routes are wrapped, to watch or to disturb it.
+    ///
+    /// # Errors
+    /// Whatever does not start.
+    pub fn build_with(
+        folder: &Path,
+        pack: Option<&Path>,
+        wrap: impl FnOnce(axum::Router) -> axum::Router,
+    ) -> anyhow::Result<Self> {
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let mut upstream_config = UpstreamConfig::new(folder.join("upstream"), any_port);
-        let upstream = Upstream::start(&upstream_config)?;
+        let upstream = Upstream::start_with(&upstream_config, wrap)?;
         // After an outage it comes back where it was.
         upstream_config.bind = upstream.addr();
         let reader = PtyReader::start(Echo::On)?;
@@ -106,6 +121,11 @@ impl World {
         }
     }
 
+    /// For calls that are not a whole act.
+    pub fn client(&self) -> (&Client, &tokio::runtime::Runtime) {
+        (&self.client, &self.runtime)
+    }
+
     /// The network goes away.
     pub fn cut_network(&mut self) {
         if let Some(upstream) = self.upstream.take() {
@@ -122,6 +142,43 @@ impl World {
         Ok(())
     }
 
+    /// The other side, while the network is there.
+    pub fn upstream(&self) -> Option<&Upstream> {
+        self.upstream.as_ref()
+    }
+
+    /// The agent is started again on what it left.
+    ///
+    /// # Errors
+    /// Whatever does not start.
+    pub fn start_agent(&mut self) -> anyhow::Result<()> {
+        let camera = self.stage.clone();
+        let agent = Agent::start_with_camera(&self.config, Some(Box::new(move || camera.open())))?;
+        self.client = Client::new(agent.address(), &self.config.state)?;
+        self.agent = Some(agent);
+        Ok(())
+    }
+
+    /// Writes an export of the stopped agent's chain and verifies it; gives both counts of events.
+    ///
+    /// # Errors
+    /// What does not hold.
+    pub fn export(&self, folder: &Path) -> anyhow::Result<(Counters, Summary)> {
+        let state = &self.config.state;
+        let keys = KeyStore::open(&state.join("keys"))?;
+        let reader = JournalReader::open(&state.join("journal"), keys.journal_key())?;
+        let enrolment = TerminalEnrolment::load(state)?;
+        let chain = enrolment.grant.chain();
+        export::write(&reader, chain, &enrolment.export_header(), folder)?;
+        let (_, summary) = export::verify(folder)?;
+        Ok((reader.counters()?, summary))
+    }
+
+    /// Where the local API listens.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.agent.as_ref().map(Agent::address)
+    }
+
     /// Address of the status page.
     pub fn page(&self) -> Option<String> {
         self.agent.as_ref().map(|agent| format!("http://{}/", agent.address()))
@@ -135,17 +192,20 @@ impl World {
     }
 }
 
-fn config(folder: &Path, pack: &Path, port: &Path, upstream: &str) -> anyhow::Result<Config> {
+fn config(folder: &Path, pack: Option<&Path>, port: &Path, upstream: &str) -> anyhow::Result<Config> {
+    let models = match pack {
+        Some(pack) => format!("models.pack = '{}'", pack.display()),
+        None => "models.enabled = false".to_owned(),
+    };
     let text = format!(
-        "version = 1\nstate = '{}'\nmodels.pack = '{}'\nreader.port = '{}'\nupstream.url = '{upstream}'\n\
+        "version = 1\nstate = '{}'\n{models}\nreader.port = '{}'\nupstream.url = '{upstream}'\n\
          api.listen = '127.0.0.1:0'\n",
         folder.join("state").display(),
-        pack.display(),
         port.display(),
     );
-    // Written and read as an administrator would, so that the parser is part of the story.
+    // Written and read as an administrator would, so that the parser takes part.
     let path: PathBuf = folder.join("config.toml");
-    std::fs::write(&path, text).context("the demo's config cannot be written")?;
+    std::fs::write(&path, text).context("the config cannot be written")?;
     Ok(Config::load(&path)?)
 }
 

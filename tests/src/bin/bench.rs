@@ -1,0 +1,89 @@
+//! `cargo run -p zhenyin-tests --bin bench`: the figures of one verification, all in one run.
+//! Never a test: it measures and prints; ratios of one run are the useful part.
+
+use std::io::Write as _;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use zhenyin_core::api::{Outcome, Request};
+use zhenyin_models::bench as models;
+use zhenyin_tests::bench::journal::journal_bench;
+use zhenyin_tests::card_reader::bench::card_read;
+use zhenyin_tests::card_reader::cards::CardSpec;
+use zhenyin_tests::card_reader::device::Echo;
+use zhenyin_tests::demo::find_pack;
+use zhenyin_tests::world::World;
+
+fn main() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    print("frame → observation (one thread)")?;
+    let pack = match find_pack(folder.path()) {
+        Ok(pack) => {
+            print(&models::run(&pack, None, 50)?.to_string())?;
+            Some(pack)
+        }
+        Err(error) => {
+            print(&format!("skipped: {error}"))?;
+            None
+        }
+    };
+    print("\ncard → identity")?;
+    for (name, echo) in [("echo", Echo::On), ("no echo", Echo::Off)] {
+        let read = card_read(echo, 50)?;
+        print(&format!(
+            "{name:<8} {} bytes, line {:?} + overhead {:?} = {:.2} x line; processor {:?}",
+            read.bytes,
+            read.line_time,
+            read.overhead,
+            read.ratio(),
+            read.processor
+        ))?;
+    }
+    print("\nappend → durable")?;
+    print(&journal_bench(folder.path())?.to_string())?;
+    whole_terminal(folder.path(), pack.as_deref())
+}
+
+fn whole_terminal(folder: &std::path::Path, pack: Option<&std::path::Path>) -> anyhow::Result<()> {
+    let before = resident()?;
+    let mut world = World::build(&folder.join("world"), pack)?;
+    world.until("the reader answering", |s| s.reader.is_none())?;
+    world.reader.insert(CardSpec::version_2());
+    let mut spans = Vec::new();
+    for _ in 0..20 {
+        let reply = world.perform(&Request::CardRead, |_| None)?;
+        anyhow::ensure!(matches!(reply.outcome, Outcome::CardRead { .. }), "unexpected: {reply:?}");
+        let last = reply.events.last().context("a reading without a record")?.0;
+        let begun = Instant::now();
+        world.until("the receipt", |s| s.receipted > last)?;
+        spans.push(begun.elapsed());
+    }
+    spans.sort_unstable();
+    print(&format!(
+        "\nreply → receipt  p50 {:?}, worst {:?}  (200 ms of it is the wait for company)",
+        spans[10], spans[19]
+    ))?;
+    print(&format!(
+        "memory           {} MiB with upstream and simulators, {} MiB before",
+        resident()? >> 20,
+        before >> 20
+    ))?;
+    world.stop_agent();
+    let begun = Instant::now();
+    world.start_agent()?;
+    world.status()?;
+    print(&format!("start → ready    {:?}", begun.elapsed()))?;
+    world.stop_agent();
+    Ok(())
+}
+
+/// Resident memory of this process in bytes.
+fn resident() -> anyhow::Result<u64> {
+    let pages = std::fs::read_to_string("/proc/self/statm")?;
+    let pages: u64 = pages.split(' ').nth(1).context("statm without resident pages")?.parse()?;
+    Ok(pages * rustix::param::page_size() as u64)
+}
+
+fn print(line: &str) -> anyhow::Result<()> {
+    writeln!(std::io::stdout(), "{line}").context("standard output is closed")
+}
