@@ -1,0 +1,57 @@
+#!/usr/bin/env python3
+"""Verifies an exported chain with nothing of this project: python3 and its `cryptography` package.
+Usage: verify_export.py DIR. Compare the two keys it prints with the published ones."""
+import base64, hashlib, json, pathlib, sys
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+b64u = lambda s: base64.urlsafe_b64decode(s + "=" * (-len(s) % 4))
+sha = lambda data: hashlib.sha256(data).digest()
+leaf_hash = lambda data: sha(b"\0" + data)
+
+def root(leaves):
+    if len(leaves) < 2:
+        return leaves[0] if leaves else sha(b"")
+    split = 1 << (len(leaves) - 1).bit_length() - 1
+    return sha(b"\1" + root(leaves[:split]) + root(leaves[split:]))
+
+def open_jws(token, key, typ):
+    header, payload, signature = token.split(".")
+    head = json.loads(b64u(header))
+    assert head["alg"] in ("EdDSA", "Ed25519") and head["typ"] == typ, "kind of token"
+    Ed25519PublicKey.from_public_bytes(key).verify(b64u(signature), f"{header}.{payload}".encode())
+    return json.loads(b64u(payload))
+
+def signature_of(note, name, role, key):
+    """The signature line of this name and key, or nothing."""
+    key_id = sha(f"{name}\n".encode() + bytes([role]) + key)[:4]
+    for line in note.split("\n\n", 1)[1].splitlines():
+        dash, who, blob = line.split(" ")
+        blob = base64.b64decode(blob)
+        if dash == "—" and who == name and blob[:4] == key_id:
+            return blob[4:]
+
+folder = pathlib.Path(sys.argv[1])
+chain = json.loads((folder / "chain.json").read_text())
+authority = b64u(chain["authority"]["x"])
+grant = open_jws(chain["grant"], authority, "terminal-grant+jws")
+device = b64u(grant["jwk"]["x"])
+witness_name, _, blob = (chain["witness"] or "+ +").split("+", 2)
+witness = base64.b64decode(blob)[1:]
+last, leaves = leaf_hash(chain["grant"].encode()), []
+for number, token in enumerate((folder / "events.jws").read_text().splitlines()):
+    event = open_jws(token, device, "terminal-event+jws")
+    assert event["chainid"] == grant["chain"] and int(event["sequence"]) == number, f"event {number}: place"
+    assert b64u(event["prevhash"]) == last, f"event {number}: prevhash"
+    leaves.append(last := leaf_hash(token.encode()))
+receipted = 0
+for path in sorted((folder / "notes").glob("*.note")):
+    note = path.read_text()
+    text = note.split("\n\n", 1)[0] + "\n"
+    origin, size, top = text.splitlines()
+    assert origin.endswith(f'/{grant["terminal"]}/{grant["chain"]}') and int(size) <= len(leaves), f"{path}: size"
+    assert base64.b64decode(top) == root(leaves[: int(size)]), f"{path}: root"
+    Ed25519PublicKey.from_public_bytes(device).verify(signature_of(note, origin, 1, device), text.encode())
+    if signed := signature_of(note, witness_name, 4, witness):
+        said = f"cosignature/v1\ntime {int.from_bytes(signed[:8], 'big')}\n{text}".encode()
+        Ed25519PublicKey.from_public_bytes(witness).verify(signed[8:], said)
+        receipted = max(receipted, int(size))
+print(f'events {len(leaves)} receipted {receipted} authority {chain["authority"]["x"]} witness {chain["witness"]}')

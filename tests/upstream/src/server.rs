@@ -1,0 +1,223 @@
+//! Starts and stops an upstream. Runs on threads of its own, so that any program can hold one.
+//! Never leaves a thread behind: dropping the handle stops it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::Router;
+use tokio::sync::oneshot;
+use zhenyin_core::documents::{Policy, PolicyContent};
+use zhenyin_core::note::VerifierKey;
+use zhenyin_core::signer::{PublicKey, Signer as _};
+use zhenyin_core::time::WallTime;
+
+use crate::documents::{PublishError, ensure_policy, publish_policy};
+use crate::http::{Shared, router};
+use crate::keys::{KeyFileError, Keys};
+use crate::registry::{self, RegistryError, TerminalInfo};
+use crate::store::{Alarm, Counts, Store, StoreError, TerminalRow};
+
+/// How long requests in flight may still take once the upstream is told to stop.
+const STOP_WAIT: Duration = Duration::from_secs(2);
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("keys cannot be loaded")]
+    Keys(#[from] KeyFileError),
+    #[error("store cannot be used")]
+    Store(#[from] StoreError),
+    #[error("first policy cannot be published")]
+    Policy(#[from] PublishError),
+    #[error("cannot listen on {bind}")]
+    Bind { bind: SocketAddr, source: io::Error },
+    #[error("threads cannot be started")]
+    Thread(#[source] io::Error),
+}
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Keys and store; made with mode 0700 when missing.
+    pub state_dir: PathBuf,
+    /// Port 0 takes any free one.
+    pub bind: SocketAddr,
+    /// Name of the witness key.
+    pub witness: String,
+}
+
+impl Config {
+    pub fn new(state_dir: impl Into<PathBuf>, bind: SocketAddr) -> Self {
+        Self { state_dir: state_dir.into(), bind, witness: "witness.example/upstream".into() }
+    }
+}
+
+/// Keys and store of an upstream: everything that needs no network.
+pub struct Admin {
+    shared: Arc<Shared>,
+}
+
+impl Admin {
+    /// Opens the state directory; makes keys, store and a first policy when they are missing.
+    ///
+    /// # Errors
+    /// [`StartError`] names what stands in the way.
+    pub fn open(config: &Config) -> Result<Self, StartError> {
+        Ok(Self { shared: Arc::new(open(config)?) })
+    }
+
+    pub fn witness_key(&self) -> &VerifierKey {
+        &self.shared.keys.witness_key
+    }
+
+    pub fn authority_key(&self) -> PublicKey {
+        self.shared.keys.authority.public_key()
+    }
+
+    /// Bearer token of `GET /v1/terminals`.
+    pub fn admin_token(&self) -> &str {
+        &self.shared.keys.admin_token
+    }
+
+    /// Makes a one-time enrolment code, good for a day.
+    ///
+    /// # Errors
+    /// [`RegistryError`] when the store fails.
+    pub fn mint_code(&self, info: &TerminalInfo) -> Result<String, RegistryError> {
+        registry::mint_code(&self.shared.store, info, (self.shared.now)())
+    }
+
+    /// Signs and publishes a policy; terminals fetch it when they next ask.
+    ///
+    /// # Errors
+    /// [`PublishError`] unless the serial rises and the values are in range.
+    pub fn publish_policy(&self, content: &PolicyContent) -> Result<Policy, PublishError> {
+        publish_policy(&self.shared.store, &self.shared.keys, content)
+    }
+
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub fn counts(&self) -> Result<Counts, StoreError> {
+        self.shared.store.counts()
+    }
+
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub fn terminals(&self) -> Result<Vec<TerminalRow>, StoreError> {
+        self.shared.store.terminals()
+    }
+
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub fn alarms(&self) -> Result<Vec<Alarm>, StoreError> {
+        self.shared.store.alarms()
+    }
+}
+
+/// A running upstream. Everything of [`Admin`] can be asked of it too.
+pub struct Upstream {
+    admin: Admin,
+    addr: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Upstream {
+    /// # Errors
+    /// [`StartError`] names what stands in the way.
+    pub fn start(config: &Config) -> Result<Self, StartError> {
+        Self::start_with(config, |routes| routes)
+    }
+
+    /// As [`Self::start`], with layers of the caller around all routes.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_with(config: &Config, wrap: impl FnOnce(Router) -> Router) -> Result<Self, StartError> {
+        let admin = Admin::open(config)?;
+        let failed = |source| StartError::Bind { bind: config.bind, source };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("upstream")
+            .enable_all()
+            .build()
+            .map_err(StartError::Thread)?;
+        // Not `block_on`: the caller may itself be inside a runtime.
+        let listener = std::net::TcpListener::bind(config.bind).map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
+        let addr = listener.local_addr().map_err(failed)?;
+        let (stop, stopped) = oneshot::channel();
+        let routes = wrap(router(Arc::clone(&admin.shared)));
+        let thread = std::thread::Builder::new()
+            .name("upstream".into())
+            .spawn(move || {
+                runtime.block_on(serve(listener, routes, stopped));
+                runtime.shutdown_timeout(STOP_WAIT);
+            })
+            .map_err(StartError::Thread)?;
+        Ok(Self { admin, addr, stop: Some(stop), thread: Some(thread) })
+    }
+
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// `http://<address>`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    /// Stops listening, drops all connections and closes the store. Blocks for at most a few seconds.
+    pub fn shutdown(mut self) {
+        self.stop_and_join();
+    }
+
+    fn stop_and_join(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Deref for Upstream {
+    type Target = Admin;
+
+    fn deref(&self) -> &Admin {
+        &self.admin
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.stop_and_join();
+    }
+}
+
+/// Opens keys and store of a state directory and sees that a policy is published.
+fn open(config: &Config) -> Result<Shared, StartError> {
+    let keys = Keys::load(&config.state_dir, &config.witness)?;
+    let store = Store::open(&config.state_dir.join("upstream.db"))?;
+    ensure_policy(&store, &keys, now())?;
+    Ok(Shared { store, keys, now })
+}
+
+async fn serve(listener: std::net::TcpListener, routes: Router, stopped: oneshot::Receiver<()>) {
+    let serving = async { axum::serve(tokio::net::TcpListener::from_std(listener)?, routes).await };
+    tokio::select! {
+        done = serving => if let Err(error) = done {
+            tracing::error!(error = &error as &dyn std::error::Error, "upstream stopped by itself");
+        },
+        _ = stopped => {}
+    }
+}
+
+fn now() -> WallTime {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    WallTime(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}

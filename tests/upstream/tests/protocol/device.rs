@@ -1,0 +1,203 @@
+//! A terminal's sending side for the tests here: a chain, its events and the smallest HTTP client.
+//! Never an own idea of the protocol: requests are built by the core's outbox.
+
+use std::collections::HashMap;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use zhenyin_core::chain::Chain;
+use zhenyin_core::documents::{EnrolmentAnswer, EnrolmentRequest, Grant};
+use zhenyin_core::event::lifecycle::LogHeartbeat;
+use zhenyin_core::event::{Draft, EventData as _};
+use zhenyin_core::ids::BootId;
+use zhenyin_core::merkle::CompactRange;
+use zhenyin_core::note::{Note, VerifierKey};
+use zhenyin_core::outbox::{Outbox, OutboxAction, OutboxNotice, StoredEvent};
+use zhenyin_core::signer::{PublicKey, Seed, SoftwareSigner};
+use zhenyin_core::time::{Boottime, ClockTrust, Now, WallTime};
+use zhenyin_core::wire::{UploadReceipt, UploadRequest, UpstreamAnswer};
+
+use reference_upstream::{Config, TerminalInfo, Upstream};
+
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) headers: HashMap<String, String>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Response {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).expect("a JSON body")
+    }
+
+    pub(crate) fn receipt(&self) -> UploadReceipt {
+        assert_eq!(self.status, 200, "{}", String::from_utf8_lossy(&self.body));
+        serde_json::from_slice(&self.body).expect("a receipt")
+    }
+
+    pub(crate) fn conflict(&self) -> u64 {
+        assert_eq!(self.status, 409, "{}", String::from_utf8_lossy(&self.body));
+        self.json()["size"].as_u64().expect("a size")
+    }
+}
+
+/// One request on a connection of its own.
+pub(crate) fn http(
+    to: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Response {
+    let mut stream = TcpStream::connect(to).expect("upstream listens");
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: upstream\r\nConnection: close\r\n");
+    head += &format!("Content-Length: {}\r\n", body.len());
+    headers.iter().for_each(|(name, value)| head += &format!("{name}: {value}\r\n"));
+    stream.write_all(format!("{head}\r\n").as_bytes()).unwrap();
+    // A body that is refused by its length may not be read to its end.
+    let _ = stream.write_all(body);
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    let cut = answer.windows(4).position(|w| w == b"\r\n\r\n").expect("a whole head");
+    let head = String::from_utf8(answer[..cut].to_vec()).unwrap();
+    let headers = head.lines().skip(1).filter_map(|line| line.split_once(": "));
+    Response {
+        status: head[9..12].parse().unwrap(),
+        headers: headers.map(|(n, v)| (n.to_ascii_lowercase(), v.to_owned())).collect(),
+        body: answer[cut + 4..].to_vec(),
+    }
+}
+
+pub(crate) fn get(to: SocketAddr, path: &str) -> Response {
+    http(to, "GET", path, &[], b"")
+}
+
+pub(crate) fn post(to: SocketAddr, path: &str, body: &Value) -> Response {
+    http(to, "POST", path, &[("Content-Type", "application/json")], body.to_string().as_bytes())
+}
+
+pub(crate) fn info() -> TerminalInfo {
+    TerminalInfo {
+        terminal: None,
+        institution: "P44010300001".into(),
+        department: "counter 1".into(),
+        region: "440103".into(),
+    }
+}
+
+pub(crate) fn start(state: &std::path::Path) -> Upstream {
+    Upstream::start(&Config::new(state, SocketAddr::from(([127, 0, 0, 1], 0)))).expect("starts")
+}
+
+pub(crate) fn signer(byte: u8) -> SoftwareSigner {
+    SoftwareSigner::from_seed(&Seed::take(&mut [byte; 32]))
+}
+
+/// A terminal that keeps its events in memory.
+pub(crate) struct Device {
+    pub(crate) seed: u8,
+    pub(crate) chain: Chain,
+    pub(crate) events: Vec<StoredEvent>,
+    pub(crate) receipts: Vec<Note>,
+    pub(crate) authority: PublicKey,
+    pub(crate) witness: VerifierKey,
+    frontiers: Vec<CompactRange>,
+}
+
+impl Device {
+    pub(crate) fn enrol(upstream: &Upstream, seed: u8) -> Self {
+        let code = upstream.mint_code(&info()).unwrap();
+        let request = EnrolmentRequest::new(&code, None, WallTime(0), &signer(seed)).unwrap();
+        let answer = post(upstream.addr(), "/v1/enrolments", &json!(request));
+        assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+        let answer: EnrolmentAnswer = serde_json::from_slice(&answer.body).unwrap();
+        let authority = PublicKey::from_jwk(&answer.authority).unwrap();
+        let grant = Grant::open(&answer.grant, authority).unwrap();
+        let witness = VerifierKey::parse(&answer.witness).unwrap();
+        assert_eq!((grant.witness(), authority), (Some(&witness), upstream.authority_key()));
+        Self {
+            seed,
+            chain: Chain::begin(grant),
+            events: Vec::new(),
+            receipts: Vec::new(),
+            authority,
+            witness,
+            frontiers: vec![CompactRange::new()],
+        }
+    }
+
+    pub(crate) fn heartbeats(&mut self, count: u64) {
+        for uptime_s in 0..count {
+            self.append(Draft::of(&LogHeartbeat { uptime_s, unreceipted: count }).unwrap());
+        }
+        assert_eq!(LogHeartbeat::TYPE, "log.heartbeat.v1");
+    }
+
+    pub(crate) fn append(&mut self, draft: Draft) {
+        let n = self.events.len() as u64;
+        let now = Now {
+            wall: WallTime(1_777_593_600_000 + 1000 * n as i64),
+            boottime: Boottime(Duration::from_secs(n)),
+            trust: ClockTrust::Synced,
+        };
+        let boot = BootId("7d9f0c1a-2b3c-4d5e-8f60-718293a4b5c6".parse().unwrap());
+        let sealed = self.chain.seal_draft(draft, now, &boot, &signer(self.seed)).unwrap();
+        self.events.push(StoredEvent { jws: sealed.jws, leaf: sealed.leaf });
+        self.frontiers.push(sealed.frontier);
+    }
+
+    pub(crate) fn path(&self) -> String {
+        format!("/v1/chains/{}/events", self.chain.grant().chain())
+    }
+
+    /// A request for events `first` to `end`, whatever the upstream may have.
+    pub(crate) fn request(&self, first: usize, end: usize, old: u64) -> UploadRequest {
+        let range = &self.frontiers[end];
+        let head = zhenyin_core::chain::Head { size: range.size(), root: range.root() };
+        UploadRequest {
+            first: first as u64,
+            events: self.events[first..end].iter().map(|event| event.jws.clone()).collect(),
+            checkpoint: self.chain.checkpoint(head, &signer(self.seed)).unwrap().to_string(),
+            old,
+        }
+    }
+
+    pub(crate) fn send(&self, to: SocketAddr, request: &UploadRequest) -> Response {
+        post(to, &self.path(), &json!(request))
+    }
+
+    /// Lets the outbox send everything, from `acknowledged` on.
+    pub(crate) fn drain(&mut self, to: SocketAddr, acknowledged: u64) -> u64 {
+        let start = self.frontiers[acknowledged as usize].clone();
+        let durable = self.events.len() as u64;
+        let mut outbox = Outbox::resume(self.chain.origin(), self.witness.clone(), durable, start);
+        let mut now = Boottime::default();
+        for turn in 0.. {
+            assert!(turn < 1000, "the outbox does not come to rest");
+            let Some(action) = outbox.poll(now) else { break };
+            match action {
+                OutboxAction::LoadFrontier { size } => {
+                    outbox.handle_frontier(self.frontiers[size as usize].clone(), now).unwrap();
+                }
+                OutboxAction::LoadBatch { first, max } => {
+                    let events = self.events.iter().skip(first as usize).take(max).cloned().collect();
+                    outbox.handle_batch(first, events, now, &signer(self.seed)).unwrap();
+                }
+                OutboxAction::Post(request) => {
+                    let body = zstd::encode_all(json!(request).to_string().as_bytes(), 3).unwrap();
+                    let got = http(to, "POST", &self.path(), &[("Content-Encoding", "zstd")], &body);
+                    let wait = got.headers.get("retry-after").map(String::as_str);
+                    let answer = UpstreamAnswer::from_http(got.status, wait, &got.body);
+                    if let Some(OutboxNotice::Acknowledged(done)) = outbox.handle_answer(answer, now, 1) {
+                        self.receipts.push(done.receipt);
+                    }
+                }
+            }
+            now = outbox.next_timeout().unwrap_or(now).max(now);
+        }
+        outbox.acknowledged()
+    }
+}

@@ -1,0 +1,9 @@
+//! The reference upstream through HTTP, as a terminal sees it, and what others make of its receipts.
+//! Never a sleep: everything is done when it is answered.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod device;
+mod enrolment;
+mod upload;
+mod conformance;
