@@ -18,7 +18,7 @@ use zhenyin_core::fault::Fault;
 use zhenyin_core::ids::{BootId, ChainId};
 use zhenyin_core::merkle::CompactRange;
 use zhenyin_core::terminal::{Input, JournalState, Setup, Terminal};
-use zhenyin_core::time::WallTime;
+use zhenyin_core::time::{Boottime, WallTime};
 use zhenyin_core::wire::UploadRequest;
 use zhenyin_models::{Frame, Pack, Pipeline};
 
@@ -277,11 +277,11 @@ fn start_camera(
         let _gone = wakes.send(Wake::Input(Input::Camera(Err(Fault::CameraAbsent))));
         return Ok(None);
     };
-    let (frames, newest) = latest::<Frame>();
+    let (frames, newest) = latest::<(Boottime, Frame)>();
     let observed = wakes.clone();
     face::start(pipeline, newest, move |report| {
         let input = match report {
-            FaceReport::Observed(observation) => Input::Face(observation),
+            FaceReport::Observed { captured, observation } => Input::Face { captured, observation },
             FaceReport::Fault(fault) => {
                 tracing::warn!(code = fault.code(), "frame skipped");
                 return;
@@ -290,17 +290,22 @@ fn start_camera(
         let _gone = observed.send(Wake::Input(input));
     })
     .context("face thread cannot be started")?;
-    let wakes = wakes.clone();
+    let (wakes, clock) = (wakes.clone(), Clock::new());
     let camera = CameraThread::start(Patience::default(), open, move |report| {
-        camera_report(report, &frames, &wakes);
+        camera_report(report, &frames, &clock, &wakes);
     });
     Ok(Some(camera.context("camera thread cannot be started")?))
 }
 
-fn camera_report(report: CameraReport, frames: &LatestSender<Frame>, wakes: &mpsc::Sender<Wake>) {
+fn camera_report(
+    report: CameraReport,
+    frames: &LatestSender<(Boottime, Frame)>,
+    clock: &Clock,
+    wakes: &mpsc::Sender<Wake>,
+) {
     let state = match report {
         CameraReport::Frame(frame) => {
-            frames.replace(frame);
+            frames.replace((clock.now().boottime, frame));
             return;
         }
         CameraReport::Closed => {

@@ -1,4 +1,4 @@
-//! The inference thread: the newest frame in, one observation out.
+//! The inference thread: the newest frame in, one observation out, with the time of its capture.
 //! Never queues frames (the newest wins), never keeps one after it was looked at.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use zhenyin_core::biometric::FaceObservation;
 use zhenyin_core::fault::Fault;
+use zhenyin_core::time::Boottime;
 use zhenyin_models::{Frame, Pipeline};
 
 use crate::latest::{LatestReceiver, NoValue};
@@ -14,7 +15,10 @@ use crate::latest::{LatestReceiver, NoValue};
 /// What the inference thread has to say.
 #[derive(Debug)]
 pub enum FaceReport {
-    Observed(FaceObservation),
+    Observed {
+        captured: Boottime,
+        observation: FaceObservation,
+    },
     /// One frame could not be looked at; the next one may.
     Fault(Fault),
 }
@@ -27,14 +31,14 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// # Errors
 /// When the system has no thread to give.
 pub fn start(
-    mut pipeline: Pipeline,
-    frames: LatestReceiver<Frame>,
+    pipeline: Pipeline,
+    frames: LatestReceiver<(Boottime, Frame)>,
     mut report: impl FnMut(FaceReport) + Send + 'static,
 ) -> std::io::Result<JoinHandle<()>> {
     Builder::new().name("face".to_owned()).spawn(move || {
         loop {
             match frames.take(PATIENCE) {
-                Ok(frame) => report(observe(&mut pipeline, &frame)),
+                Ok((captured, frame)) => report(observe(&pipeline, captured, &frame)),
                 Err(NoValue::Timeout) => {}
                 Err(NoValue::Closed) => return,
             }
@@ -43,9 +47,9 @@ pub fn start(
 }
 
 /// A panic in a model's arithmetic costs one frame, not the daemon.
-fn observe(pipeline: &mut Pipeline, frame: &Frame) -> FaceReport {
+fn observe(pipeline: &Pipeline, captured: Boottime, frame: &Frame) -> FaceReport {
     match catch_unwind(AssertUnwindSafe(|| pipeline.observe(frame))) {
-        Ok(Ok(observation)) => FaceReport::Observed(observation),
+        Ok(Ok(observation)) => FaceReport::Observed { captured, observation },
         Ok(Err(error)) => {
             tracing::warn!(%error, "frame could not be looked at");
             FaceReport::Fault(Fault::ModelRunFailed)

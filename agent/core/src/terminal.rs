@@ -81,7 +81,11 @@ pub enum Input {
         answer: Answer,
     },
     Card(CardEvent),
-    Face(FaceObservation),
+    /// What a frame showed, and when it was captured.
+    Face {
+        captured: Boottime,
+        observation: FaceObservation,
+    },
     Camera(Result<(), Fault>),
     Reader(Result<(), Fault>),
     Found {
@@ -249,7 +253,7 @@ impl Terminal {
             Input::Begin { ticket, request, entropy } => self.begin(ticket, request, entropy, now),
             Input::Answer { ticket, session, answer } => self.answer(ticket, session, answer, now),
             Input::Card(event) => self.card(event, now),
-            Input::Face(observation) => self.face(observation, now),
+            Input::Face { captured, observation } => self.face(captured, observation, now),
             Input::Camera(state) => self.device(Device::Camera, state, now),
             Input::Reader(state) => self.device(Device::CardReader, state, now),
             Input::Found { session, enrolled } => self.found(session, enrolled, now),

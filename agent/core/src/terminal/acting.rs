@@ -22,6 +22,8 @@ pub(super) struct Running {
     session: SessionId,
     act: Act,
     pub(super) deadline: Option<Boottime>,
+    /// Since when the act looks; a frame from before shows whoever was there for the act before.
+    looks_since: Option<Boottime>,
     entropy: [u8; 16],
     /// What has been recorded of it.
     events: Vec<Sequence>,
@@ -70,7 +72,14 @@ impl Terminal {
         let session = SessionId(self.next_session);
         self.next_session += 1;
         self.outputs.push_back(Output::Begun { ticket, result: Ok(session) });
-        self.running = Some(Running { session, act: Act::Done, deadline: None, entropy, events: Vec::new() });
+        self.running = Some(Running {
+            session,
+            act: Act::Done,
+            deadline: None,
+            looks_since: None,
+            entropy,
+            events: Vec::new(),
+        });
         let mut out = Out::default();
         let scene = self.scene(entropy, now);
         let act = match request {
@@ -107,8 +116,11 @@ impl Terminal {
         let _ = self.drive(ActInput::Card(event), now);
     }
 
-    pub(super) fn face(&mut self, observation: FaceObservation, now: Now) {
-        let _ = self.drive(ActInput::Face(observation), now);
+    pub(super) fn face(&mut self, captured: Boottime, observation: FaceObservation, now: Now) {
+        let looks_since = self.running.as_ref().and_then(|r| r.looks_since);
+        if looks_since.is_some_and(|since| captured >= since) {
+            let _ = self.drive(ActInput::Face(observation), now);
+        }
     }
 
     pub(super) fn camera_gone(&mut self, now: Now) {
@@ -191,7 +203,10 @@ impl Terminal {
             let newest = running.events.last().copied();
             match effect {
                 Effect::Step(step) => self.outputs.push_back(Output::Step { session, step }),
-                Effect::Camera(wanted) => self.outputs.push_back(Output::Camera(wanted)),
+                Effect::Camera(wanted) => {
+                    running.looks_since = wanted.then_some(now.boottime);
+                    self.outputs.push_back(Output::Camera(wanted));
+                }
                 Effect::Find(token) => self.outputs.push_back(Output::Find { session, token }),
                 Effect::ListStaff => self.outputs.push_back(Output::ListStaff { session }),
                 Effect::Deadline(delay) => running.deadline = Some(now.boottime.after(delay)),

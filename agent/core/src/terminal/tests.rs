@@ -184,8 +184,12 @@ impl Desk {
     fn look(&mut self, person: usize, pad: PadResult, frames: usize) {
         for _ in 0..frames {
             let sample = FaceSample { probe: probe(person), pad, quality: Quality::new(80) };
-            self.put(Input::Face(FaceObservation::Usable(sample)));
+            self.frame(FaceObservation::Usable(sample));
         }
+    }
+
+    fn frame(&mut self, observation: FaceObservation) {
+        self.put(Input::Face { captured: self.now.boottime, observation });
     }
 
     fn pass(&mut self, seconds: u64) {
@@ -430,6 +434,22 @@ fn a_late_answer_of_the_store_never_reaches_the_next_act() {
 }
 
 #[test]
+fn a_frame_of_the_act_before_never_counts_for_the_next() {
+    let mut desk = Desk::new();
+    desk.enrol_staff(0);
+    let before = desk.now.boottime;
+    desk.pass(1);
+    desk.begin(Request::StaffLogin);
+    for captured in [before, before, before] {
+        let sample = FaceSample { probe: probe(0), pad: PadResult::BonaFide, quality: Quality::new(80) };
+        desk.put(Input::Face { captured, observation: FaceObservation::Usable(sample) });
+    }
+    assert_eq!(desk.replies.len(), 1, "nobody is signed in by an old frame");
+    desk.look(0, PadResult::BonaFide, 3);
+    assert!(matches!(desk.last(), Outcome::SignedIn { .. }), "the control: new frames do count");
+}
+
+#[test]
 fn many_failed_looks_give_the_face_a_rest() {
     let mut desk = Desk::new();
     desk.enrol_staff(0);
@@ -484,10 +504,7 @@ fn happen(desk: &mut Desk, code: u8) {
         20 => desk.put(Input::Camera(Ok(()))),
         21 => desk.pass(25),
         22 => desk.commit(),
-        _ => desk.put(Input::Face(FaceObservation::Unusable {
-            hint: QualityHint::TooDark,
-            quality: Quality::new(3),
-        })),
+        _ => desk.frame(FaceObservation::Unusable { hint: QualityHint::TooDark, quality: Quality::new(3) }),
     }
 }
 
