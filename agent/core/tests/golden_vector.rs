@@ -2,6 +2,8 @@
 //! then each way of tampering with it, and the name of the fault that a verifier gives.
 //! Never needs anything outside this folder.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
