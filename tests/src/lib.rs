@@ -9,3 +9,5 @@ pub mod subjects;
 pub mod attacks;
 pub mod world;
 pub mod demo;
+pub mod sealing;
+pub mod bench;

@@ -1,0 +1,3 @@
+//! Measurements that the bench program prints. Never tests: a figure is never asserted here.
+
+pub mod journal;

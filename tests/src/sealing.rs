@@ -1,0 +1,86 @@
+//! A chain that seals made-up events with fixed keys, for tests of what keeps and checks events.
+//! Never a real identity: the events carry a number and nothing else.
+
+use anyhow::Context as _;
+use uuid::Uuid;
+use zhenyin_core::chain::{Chain, ChainState, Head, SealedEvent};
+use zhenyin_core::documents::{Grant, GrantContent};
+use zhenyin_core::event::Draft;
+use zhenyin_core::ids::{BootId, ChainId, TerminalId};
+use zhenyin_core::merkle::CompactRange;
+use zhenyin_core::note::{KeyRole, VerifierKey};
+use zhenyin_core::signer::{Seed, Signer as _, SoftwareSigner};
+use zhenyin_core::time::{Boottime, ClockTrust, Now, WallTime};
+
+/// The core's chain with its signer, an authority and a witness.
+#[derive(Debug)]
+pub struct SealingChain {
+    chain: Chain,
+    device: SoftwareSigner,
+    witness: SoftwareSigner,
+    witness_key: VerifierKey,
+}
+
+impl SealingChain {
+    /// A new chain of this device.
+    pub fn begin(device: SoftwareSigner) -> anyhow::Result<Self> {
+        let witness = fixed(3);
+        let witness_key =
+            VerifierKey::new("witness.example/upstream", KeyRole::Witness, witness.public_key())?;
+        let content = GrantContent {
+            chain: ChainId(Uuid::from_u128(0x0196_a1b2_c3d4_7e5f_8a9b_0c1d_2e3f_4a5b)),
+            iat: 1_777_593_600,
+            jwk: device.public_key().to_jwk(),
+            prev: None,
+            terminal: TerminalId(Uuid::from_u128(0x3f25_04e0_4f89_41d3_9a0c_0305_e82c_3301)),
+            institution: None,
+            department: None,
+            region: None,
+            suite: None,
+            log: None,
+            witness: Some(witness_key.to_string()),
+            authority: None,
+        };
+        let chain = Chain::begin(Grant::seal(&content, &fixed(2))?);
+        Ok(Self { chain, device, witness, witness_key })
+    }
+
+    /// The chain of [`Self::begin`], going on where `state` ends.
+    pub fn resume(device: SoftwareSigner, state: ChainState) -> anyhow::Result<Self> {
+        let mut chain = Self::begin(device)?;
+        chain.chain.roll_back(state);
+        Ok(chain)
+    }
+
+    pub fn grant(&self) -> &Grant {
+        self.chain.grant()
+    }
+
+    pub fn seal(&mut self) -> anyhow::Result<SealedEvent> {
+        let number = self.chain.head().size;
+        let data = serde_json::json!({ "decision": "accept", "method": "face+card", "number": number });
+        let draft = Draft { kind: "test.happened.v1".to_owned(), subject: None, data };
+        let wall = WallTime(1_777_593_600_000 + number.cast_signed());
+        let now = Now { wall, boottime: Boottime::default(), trust: ClockTrust::Synced };
+        let boot = BootId(Uuid::from_u128(0x7d9f_0c1a_2b3c_4d5e_8f60_7182_93a4_b5c6));
+        self.chain.seal_draft(draft, now, &boot, &self.device).context("seal an event")
+    }
+
+    /// What the upstream would answer once it has the first `frontier.size()` events.
+    pub fn receipt(&self, frontier: &CompactRange) -> anyhow::Result<String> {
+        let head = Head { size: frontier.size(), root: frontier.root() };
+        let mut note = self.chain.checkpoint(head, &self.device)?;
+        note.cosign(&self.witness_key, WallTime(1_777_593_700_000), &self.witness)?;
+        Ok(note.to_string())
+    }
+
+    /// Forgets the events after `state`, as the core does when a commit failed.
+    pub fn roll_back(&mut self, state: ChainState) {
+        self.chain.roll_back(state);
+    }
+}
+
+/// A key that is the same in every process.
+pub fn fixed(byte: u8) -> SoftwareSigner {
+    SoftwareSigner::from_seed(&Seed::take(&mut [byte; 32]))
+}
