@@ -66,11 +66,10 @@ impl Frame {
             return Err(FrameError::TooManyBytes { bytes: bytes.len() });
         }
         let format = image::guess_format(bytes).map_err(|_| FrameError::UnknownFormat)?;
-        let bytes = match format {
-            ImageFormat::Jpeg => jpeg_body(bytes)?,
-            ImageFormat::Png | ImageFormat::Pnm => bytes,
-            _ => return Err(FrameError::UnknownFormat),
-        };
+        let bytes = if format == ImageFormat::Jpeg { jpeg_body(bytes)? } else { bytes };
+        if !matches!(format, ImageFormat::Jpeg | ImageFormat::Png | ImageFormat::Pnm) {
+            return Err(FrameError::UnknownFormat);
+        }
         let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
         let mut limits = Limits::default();
         limits.max_alloc = Some(MAX_ALLOC_BYTES);
@@ -141,18 +140,22 @@ fn jpeg_body(bytes: &[u8]) -> Result<&[u8], FrameError> {
 }
 
 /// Zeroes the decoder's picture after conversion; the conversion made a copy.
-fn wipe(picture: DynamicImage) {
-    let mut bytes = match picture {
-        DynamicImage::ImageLuma8(p) => p.into_raw(),
-        DynamicImage::ImageLumaA8(p) => p.into_raw(),
-        DynamicImage::ImageRgba8(p) => p.into_raw(),
-        DynamicImage::ImageLuma16(p) => return p.into_raw().zeroize(),
-        DynamicImage::ImageLumaA16(p) => return p.into_raw().zeroize(),
-        DynamicImage::ImageRgb16(p) => return p.into_raw().zeroize(),
-        DynamicImage::ImageRgba16(p) => return p.into_raw().zeroize(),
-        _ => return,
-    };
-    bytes.zeroize();
+fn wipe(mut picture: DynamicImage) {
+    if let Some(pixels) = picture.as_mut_luma8() {
+        pixels.zeroize();
+    } else if let Some(pixels) = picture.as_mut_luma_alpha8() {
+        pixels.zeroize();
+    } else if let Some(pixels) = picture.as_mut_rgba8() {
+        pixels.zeroize();
+    } else if let Some(pixels) = picture.as_mut_luma16() {
+        pixels.zeroize();
+    } else if let Some(pixels) = picture.as_mut_luma_alpha16() {
+        pixels.zeroize();
+    } else if let Some(pixels) = picture.as_mut_rgb16() {
+        pixels.zeroize();
+    } else if let Some(pixels) = picture.as_mut_rgba16() {
+        pixels.zeroize();
+    }
 }
 
 const MAX_SIDE: u32 = 8192;

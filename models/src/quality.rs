@@ -84,7 +84,7 @@ pub fn assess(m: &Measures) -> Assessment {
         (QualityHint::FaceTheScreen, share(-m.yaw.abs(), -0.4, -0.1)),
         (QualityHint::FaceTheScreen, share(-(m.pitch - 0.55).abs(), -0.35, -0.1)),
         (QualityHint::FaceTheScreen, share(-m.roll.abs(), -40.0, -10.0)),
-        (QualityHint::Uncover, share(m.detection, 0.6, 0.9)),
+        (QualityHint::Uncover, share(m.detection, 0.7, 0.9)),
         (QualityHint::Blurred, share(m.sharpness, 0.05, 0.25)),
     ];
     let weakest = checks.iter().map(|(_, share)| *share).fold(1.0, f32::min);
@@ -172,7 +172,7 @@ mod tests {
         check(Measures { yaw: -0.5, ..GOOD }, Some(QualityHint::FaceTheScreen));
         check(Measures { pitch: 0.95, ..GOOD }, Some(QualityHint::FaceTheScreen));
         check(Measures { roll: 45.0, ..GOOD }, Some(QualityHint::FaceTheScreen));
-        check(Measures { detection: 0.61, ..GOOD }, Some(QualityHint::Uncover));
+        check(Measures { detection: 0.74, ..GOOD }, Some(QualityHint::Uncover));
         check(Measures { sharpness: f32::NAN, ..GOOD }, Some(QualityHint::Blurred));
     }
 

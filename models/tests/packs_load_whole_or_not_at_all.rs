@@ -127,7 +127,7 @@ fn rubbish_with_the_right_hash_is_not_a_network() {
 #[test]
 fn a_wrong_normalisation_does_not_pass_the_rehearsal() {
     check(
-        rewrite("deviation = [128.0, 128.0, 128.0]", "deviation = [127.5, 128.0, 128.0]"),
+        rewrite("deviation = [128.0, 128.0, 128.0]", "deviation = [127.5, 127.5, 127.5]"),
         &["`embedder.onnx` does not give the rehearsed numbers"],
     );
     check(rewrite("colour = \"rgb\"", "colour = \"bgr\""), &["`embedder.onnx`", "rehearsed"]);

@@ -16,7 +16,29 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 import networks
 
-OUTPUTS = {"e": ["embedding"], "d": ["stride8", "stride16", "stride32"], "p": ["logits"]}
+OUTPUTS = {
+    "e": ["embedding"],
+    "d": [f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in networks.Detector.STRIDES],
+    "p": ["logits"],
+}
+
+
+class YunetLayout(nn.Module):
+    """The detector's three maps as the twelve outputs of the YuNet convention, so that one decoder reads both."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        parts = [[], [], [], []]
+        for values in self.net(x):
+            rows = values.permute(0, 2, 3, 1).flatten(1, 2)
+            parts[0].append(torch.sigmoid(rows[..., 0:1]))
+            parts[1].append(torch.sigmoid(rows[..., 1:2]))
+            parts[2].append(rows[..., 2:6])
+            parts[3].append(rows[..., 6:16])
+        return tuple(part for kind in parts for part in kind)
 
 
 def load(checkpoint, name):
@@ -42,6 +64,7 @@ def fold(module):
 def export(net, name, target):
     shape, outputs = (1, *networks.INPUTS[name]), OUTPUTS[name[0]]
     folded = fold(net)
+    folded = YunetLayout(folded) if name[0] == "d" else folded
     torch.onnx.export(
         folded, (torch.zeros(shape),), str(target), opset_version=17, input_names=["input"], output_names=outputs,
         dynamo=False, do_constant_folding=True,

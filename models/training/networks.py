@@ -62,8 +62,9 @@ class Embedding(nn.Module):
 class Detector(nn.Module):
     """Frame, RGB, (x - 127.5) / 128, to three maps of 16 values at strides 8, 16 and 32.
 
-    Values of a cell: 0 score logit, 1 quality logit, 2..5 box (dx, dy of the centre and log w, log h, in strides),
-    6..15 five points (x, y, in strides from the cell's corner).
+    Values of a cell: 0 score logit, 1 quality logit, 2..5 box (dx, dy of the centre from the cell's corner, log w,
+    log h, in strides), 6..15 five points (x, y, in strides from the cell's corner). export.py writes them in the
+    YuNet layout: cls, obj (both as sigmoid), bbox, kps, each at the three strides.
     """
 
     STRIDES = (8, 16, 32)
