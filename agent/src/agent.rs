@@ -89,7 +89,7 @@ impl Agent {
             _ => journal.begin_chain(enrolment.grant.chain(), enrolment.grant.token())?,
         };
         let journal_reader = JournalReader::open(&journal_dir, keys.journal_key())?;
-        let references = References::open(&config.state.join("references"), keys.references_key())?;
+        let references = References::open(&config.state.join("references"), &keys.references_key())?;
         let clock = Clock::new();
         let terminal = {
             let journal = journal_state(&durable, &journal_reader)?;

@@ -117,7 +117,7 @@ impl World {
             if begun.elapsed() > PATIENCE {
                 bail!("{what} did not happen within {PATIENCE:?}: {status:?}");
             }
-            self.runtime.block_on(tokio::time::sleep(Duration::from_millis(20)));
+            self.runtime.block_on(async { tokio::time::sleep(Duration::from_millis(20)).await });
         }
     }
 
