@@ -33,7 +33,8 @@ class YunetLayout(nn.Module):
     def forward(self, x):
         parts = [[], [], [], []]
         for values in self.net(x):
-            rows = values.permute(0, 2, 3, 1).flatten(1, 2)
+            cells = int(values.shape[2]) * int(values.shape[3])
+            rows = values.permute(0, 2, 3, 1).reshape(1, cells, 16)
             parts[0].append(torch.sigmoid(rows[..., 0:1]))
             parts[1].append(torch.sigmoid(rows[..., 1:2]))
             parts[2].append(rows[..., 2:6])
