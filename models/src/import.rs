@@ -41,6 +41,8 @@ pub enum ImportError {
         #[source]
         source: io::Error,
     },
+    #[error("the pack description cannot be written as TOML")]
+    Description(#[source] toml::ser::Error),
     #[error("cannot list `{}`", folder.display())]
     List {
         folder: PathBuf,
@@ -83,7 +85,7 @@ fn fill(source: &Path, draft: &Path, spec: &PackSpec) -> Result<(), ImportError>
         fs::write(&target, bytes).map_err(writing(&target))?;
     }
     let target = draft.join(PACK_FILE);
-    let text = toml::to_string(spec).expect("a pack description is plain TOML");
+    let text = toml::to_string(spec).map_err(ImportError::Description)?;
     fs::write(&target, text).map_err(writing(&target))
 }
 

@@ -1,6 +1,8 @@
 //! Pictures that are damaged, hostile or unusual give a proper frame or a named error, never a panic and never
 //! an allocation by what a header claims.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 mod common;
 
 use std::io::Cursor;
@@ -10,6 +12,8 @@ use image::{DynamicImage, ImageFormat};
 use proptest::prelude::*;
 use zhenyin_models::rehearsal::test_card;
 use zhenyin_models::{Frame, FrameError};
+
+type Expected = fn(&FrameError) -> bool;
 
 fn card() -> DynamicImage {
     let card = test_card(64, 48);
@@ -103,7 +107,7 @@ fn damage_has_a_name() {
     let tiny = encoded(&card().crop_imm(0, 0, 1, 1), ImageFormat::Png);
     let mut wrong_sum = encoded(&card(), ImageFormat::Png);
     wrong_sum[20] ^= 1;
-    let cases: [(&str, Vec<u8>, fn(&FrameError) -> bool); 10] = [
+    let cases: [(&str, Vec<u8>, Expected); 10] = [
         ("empty", Vec::new(), |e| matches!(e, FrameError::Empty)),
         ("text", b"this is not a picture".to_vec(), |e| matches!(e, FrameError::UnknownFormat)),
         ("gif", b"GIF89a\x10\0\x10\0".to_vec(), |e| matches!(e, FrameError::UnknownFormat)),

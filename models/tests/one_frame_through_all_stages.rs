@@ -1,6 +1,8 @@
 //! A frame becomes one observation, stage by stage, with the tiny pack: red squares are faces, green around
 //! them is bona fide, blue is an attack.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 mod common;
 
 use zhenyin_core::biometric::{FaceObservation, PadResult, QualityHint, Reference, compare};

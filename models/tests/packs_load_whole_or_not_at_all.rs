@@ -1,5 +1,7 @@
 //! A pack that is not exactly as described refuses to load, and the error names the file.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 mod common;
 
 use std::error::Error;

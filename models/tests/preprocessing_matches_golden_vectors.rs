@@ -1,6 +1,8 @@
 //! Pixels become the numbers that another implementation (numpy, onnxruntime) makes of them.
 //! A wrong normalisation degrades recognition silently, so each check has a control that must fail.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 mod common;
 
 use common::{edit, reference_pack};

@@ -1,7 +1,7 @@
 //! What the tests of this crate share: where packs and pictures are. Never copies anything out of the shared
 //! folder except into a temporary one.
 
-#![allow(dead_code, reason = "every test file uses its own part")]
+#![allow(dead_code, reason = "every test file uses its own part; an expectation would fail in some")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 use zhenyin_models::import::{ImportOptions, import};
 
 /// The pack of arithmetic that is committed beside the tests.
-pub fn tiny_pack() -> PathBuf {
+pub(crate) fn tiny_pack() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tiny")
 }
 
 /// A folder or file of the shared development material, or a loud skip.
-pub fn shared(what: &str) -> Option<PathBuf> {
+#[expect(clippy::print_stdout, reason = "a skip must be seen")]
+pub(crate) fn shared(what: &str) -> Option<PathBuf> {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
     let path = std::env::var_os("ZHENYIN_SHARED").map_or_else(beside, PathBuf::from).join(what);
     if !path.exists() {
@@ -25,14 +26,14 @@ pub fn shared(what: &str) -> Option<PathBuf> {
 }
 
 /// The reference pack, imported into `folder`; `None` when the public networks are not here.
-pub fn reference_pack(folder: &Path) -> Option<PathBuf> {
+pub(crate) fn reference_pack(folder: &Path) -> Option<PathBuf> {
     let out = folder.join("reference");
     import(&shared("models")?, &out, ImportOptions::default()).expect("the reference pack imports");
     Some(out)
 }
 
 /// A copy of a pack that a test may damage.
-pub fn copy_of(pack: &Path, folder: &Path) -> PathBuf {
+pub(crate) fn copy_of(pack: &Path, folder: &Path) -> PathBuf {
     let copy = folder.join("copy");
     fs::create_dir(&copy).unwrap();
     for entry in fs::read_dir(pack).unwrap() {
@@ -43,7 +44,7 @@ pub fn copy_of(pack: &Path, folder: &Path) -> PathBuf {
 }
 
 /// Replaces text in one file of a pack; fails the test when the text is not there.
-pub fn edit(file: &Path, old: &str, new: &str) {
+pub(crate) fn edit(file: &Path, old: &str, new: &str) {
     let text = fs::read_to_string(file).unwrap();
     assert!(text.contains(old), "`{old}` not in {}", file.display());
     fs::write(file, text.replacen(old, new, 1)).unwrap();
