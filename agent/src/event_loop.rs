@@ -13,6 +13,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use sessions::Sessions;
 use tokio::sync::{mpsc as tokio_mpsc, oneshot};
 use zhenyin_core::api::{Refusal, Reply};
+use zhenyin_core::enrolled::Enrolled;
 use zhenyin_core::fault::{Fault, Severity};
 use zhenyin_core::ids::SessionId;
 use zhenyin_core::merkle::CompactRange;
@@ -206,20 +207,8 @@ impl EventLoop {
                 });
                 self.handle(Input::Found { session, enrolled });
             }
-            Output::ListStaff { session } => {
-                let staff = self.adapters.references.staff().unwrap_or_else(|error| {
-                    tracing::error!(error = %chain_of(&error), "enrolled staff cannot be read");
-                    Vec::new()
-                });
-                self.handle(Input::Staff { session, staff });
-            }
-            Output::Store { session, enrolled } => {
-                let result = self.adapters.references.put(&enrolled).map_err(|error| {
-                    tracing::error!(error = %chain_of(&error), "enrolment cannot be stored");
-                    Fault::ReferencesDamaged
-                });
-                self.handle(Input::Stored { session, result });
-            }
+            Output::ListStaff { session } => self.list_staff(session),
+            Output::Store { session, enrolled } => self.store(session, &enrolled),
             Output::Append { epoch, event } => {
                 if self.adapters.journal.append(Epoch(epoch), event).is_err() {
                     self.handle(Input::NotCommitted { fault: Fault::JournalCommitFailed });
@@ -241,6 +230,22 @@ impl EventLoop {
             }
             Output::Alarm(fault) => log_fault(fault),
         }
+    }
+
+    fn list_staff(&mut self, session: SessionId) {
+        let staff = self.adapters.references.staff().unwrap_or_else(|error| {
+            tracing::error!(error = %chain_of(&error), "enrolled staff cannot be read");
+            Vec::new()
+        });
+        self.handle(Input::Staff { session, staff });
+    }
+
+    fn store(&mut self, session: SessionId, enrolled: &Enrolled) {
+        let result = self.adapters.references.put(enrolled).map_err(|error| {
+            tracing::error!(error = %chain_of(&error), "enrolment cannot be stored");
+            Fault::ReferencesDamaged
+        });
+        self.handle(Input::Stored { session, result });
     }
 
     fn reply(&mut self, reply: Reply) {
