@@ -17,6 +17,7 @@ use zhenyin_core::event::Envelope;
 use zhenyin_core::fault::Fault;
 use zhenyin_core::ids::{BootId, ChainId};
 use zhenyin_core::merkle::CompactRange;
+use zhenyin_core::note::Note;
 use zhenyin_core::terminal::{Input, JournalState, Setup, Terminal};
 use zhenyin_core::time::{Boottime, WallTime};
 use zhenyin_core::wire::UploadRequest;
@@ -88,6 +89,7 @@ impl Agent {
             Some(durable) if durable.chain == enrolment.grant.chain() => durable,
             _ => journal.begin_chain(enrolment.grant.chain(), enrolment.grant.token())?,
         };
+        verify_head(&durable, &enrolment)?;
         let journal_reader = JournalReader::open(&journal_dir, keys.journal_key())?;
         let references = References::open(&config.state.join("references"), &keys.references_key())?;
         let clock = Clock::new();
@@ -174,6 +176,15 @@ fn face_rules(pack: &Pack) -> FaceRules {
         probe_frames: pack.probe_frames(),
         enrol_frames: pack.enrol_frames(),
     }
+}
+
+/// The head file is the newest checkpoint this terminal signed; a forged one must not hide a cut journal.
+fn verify_head(durable: &DurableChain, enrolment: &TerminalEnrolment) -> anyhow::Result<()> {
+    let Some(text) = &durable.head else { return Ok(()) };
+    let note =
+        Note::parse(text).context("head file of the journal is damaged: keep all files and tell IT")?;
+    note.verify_log(&enrolment.grant.log_key())
+        .context("head file of the journal was not signed by this terminal: keep all files and tell IT")
 }
 
 fn journal_state(durable: &DurableChain, reader: &JournalReader) -> anyhow::Result<JournalState> {

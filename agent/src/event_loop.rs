@@ -24,7 +24,7 @@ use zhenyin_core::wire::{UploadRequest, UpstreamAnswer};
 use crate::camera::CameraThread;
 use crate::card_reader::CardReaderThread;
 use crate::clock::Clock;
-use crate::journal::{Epoch, Journal, JournalError, JournalReader, JournalReport};
+use crate::journal::{Epoch, Journal, JournalReader, JournalReport};
 use crate::local_api::{Ask, Progress};
 use crate::references::References;
 
@@ -119,7 +119,7 @@ impl EventLoop {
             JournalReport::Committed { through } => self.handle(Input::Committed { through }),
             JournalReport::Failed { error, .. } => {
                 tracing::error!(error = %chain_of(&error), "journal cannot record");
-                self.handle(Input::NotCommitted { fault: journal_fault(&error) });
+                self.handle(Input::NotCommitted { fault: error.fault() });
             }
             JournalReport::Reset { epoch, state } => match state {
                 Some(state) => self.handle(Input::JournalReset { epoch: epoch.0, chain: state.state }),
@@ -291,16 +291,6 @@ impl EventLoop {
         if refused {
             self.handle(Input::Upstream(UpstreamAnswer::Unreachable("no upstream configured".to_owned())));
         }
-    }
-}
-
-fn journal_fault(error: &JournalError) -> Fault {
-    if error.is_full() {
-        Fault::JournalFull
-    } else if error.is_integrity() {
-        Fault::JournalDamaged
-    } else {
-        Fault::JournalCommitFailed
     }
 }
 

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 fn zhenyin(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_zhenyin")).args(arguments).output().unwrap()
+    let output = Command::new(env!("CARGO_BIN_EXE_zhenyin")).args(arguments).output();
+    output.expect("the program was built for this test")
 }
 
 fn check(arguments: &[&str], exit: i32, said: &str) {
@@ -18,7 +19,7 @@ fn check(arguments: &[&str], exit: i32, said: &str) {
 
 fn config(folder: &Path, text: &str) -> String {
     let path = folder.join("config.toml");
-    std::fs::write(&path, text).unwrap();
+    std::fs::write(&path, text).expect("a fresh folder can be written");
     path.to_string_lossy().into_owned()
 }
 

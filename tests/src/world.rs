@@ -15,7 +15,9 @@ use zhenyin::export;
 use zhenyin::journal::{Counters, JournalReader};
 use zhenyin::keystore::KeyStore;
 use zhenyin::terminal_enrolment::TerminalEnrolment;
-use zhenyin_core::api::{Answer, Reply, Request, Status, Step};
+use zhenyin_core::api::{Answer, DocumentKind, Reply, Request, Status, Step};
+use zhenyin_core::decision::DocumentCheck;
+use zhenyin_core::pin::Pin;
 use zhenyin_core::verify::Summary;
 
 use crate::card_reader::PtyReader;
@@ -189,6 +191,41 @@ impl World {
         if let Some(agent) = self.agent.take() {
             agent.stop();
         }
+    }
+}
+
+/// What people answer in a scripted act. Steps that only show something need no entry.
+#[derive(Clone, Debug, Default)]
+pub struct Script {
+    pub consent: Option<bool>,
+    /// One for each time that a PIN is asked for or chosen; the last one is given again and again.
+    pub pins: Vec<&'static str>,
+    pub document: Option<(DocumentKind, DocumentCheck)>,
+    /// Cancels as soon as card or staff are asked for instead of the face.
+    pub cancel: bool,
+}
+
+impl Script {
+    /// The script as an answering function for [`World::perform`].
+    pub fn answers(mut self) -> impl FnMut(&Step) -> Option<Answer> {
+        move |step| match step {
+            Step::AskConsent => self.consent.map(|agree| Answer::Consent { agree }),
+            Step::ChoosePin | Step::EnterPin { .. } => self.pin(),
+            Step::AskStaff { .. } if self.cancel => Some(Answer::Cancel),
+            Step::AskStaff { .. } => {
+                self.document.map(|(document, check)| Answer::Document { document, check })
+            }
+            Step::UseCard { .. } => self.cancel.then_some(Answer::Cancel),
+            Step::LookOrPresentCard
+            | Step::PresentCard
+            | Step::PresentCardAgain { .. }
+            | Step::Look { .. } => None,
+        }
+    }
+
+    fn pin(&mut self) -> Option<Answer> {
+        let digits = if self.pins.len() > 1 { self.pins.remove(0) } else { *self.pins.first()? };
+        Some(Answer::Pin { pin: Pin::parse(digits).ok()? })
     }
 }
 

@@ -1,16 +1,11 @@
 //! A terminal without camera models: enrolment, login and visits by card, PIN and staff, to receipt and export.
 //! Never skipped: it needs nothing but this checkout.
 
-use zhenyin_core::api::{Answer, DocumentKind, Outcome, Request, Step};
+use zhenyin_core::api::{DocumentKind, Outcome, Request, Step};
 use zhenyin_core::decision::{DocumentCheck, Method, Reason};
 use zhenyin_core::enrolled::Role;
-use zhenyin_core::pin::Pin;
 use zhenyin_tests::card_reader::cards::CardSpec;
-use zhenyin_tests::world::World;
-
-fn pin(digits: &str) -> Answer {
-    Answer::Pin { pin: Pin::parse(digits).unwrap() }
-}
+use zhenyin_tests::world::{Script, World};
 
 #[test]
 fn card_and_pin_serve_a_whole_morning_without_face() {
@@ -21,44 +16,33 @@ fn card_and_pin_serve_a_whole_morning_without_face() {
     world.reader.insert(CardSpec::version_2());
     let role = Role::parse("pharmacist").unwrap();
     let reply = world
-        .perform(&Request::StaffEnrolment { role }, |step| match step {
-            Step::AskConsent => Some(Answer::Consent { agree: false }),
-            Step::ChoosePin => Some(pin("271828")),
-            _ => None,
-        })
+        .perform(
+            &Request::StaffEnrolment { role },
+            Script { consent: Some(false), pins: vec!["271828"], ..Script::default() }.answers(),
+        )
         .unwrap();
     assert!(matches!(reply.outcome, Outcome::Enrolled { face: false, .. }), "{reply:?}");
 
-    let mut tries = ["314159", "271828"].into_iter();
-    let reply = world
-        .perform(&Request::StaffLogin, |step| match step {
-            Step::EnterPin { .. } => tries.next().map(pin),
-            _ => None,
-        })
-        .unwrap();
+    let wrong_then_right = Script { pins: vec!["314159", "271828"], ..Script::default() };
+    let reply = world.perform(&Request::StaffLogin, wrong_then_right.answers()).unwrap();
     assert!(matches!(reply.outcome, Outcome::SignedIn { method: Method::CardPin, .. }), "{reply:?}");
 
     world.reader.insert(CardSpec::another_person());
-    let reply = world
-        .perform(&Request::PatientVisit, |step| match step {
-            Step::AskStaff { .. } => {
-                Some(Answer::Document { document: DocumentKind::ResidentId, check: DocumentCheck::Match })
-            }
-            _ => None,
-        })
-        .unwrap();
+    let vouched =
+        Script { document: Some((DocumentKind::ResidentId, DocumentCheck::Match)), ..Script::default() };
+    let reply = world.perform(&Request::PatientVisit, vouched.answers()).unwrap();
     assert!(matches!(reply.outcome, Outcome::Verified { method: Method::StaffDocument, .. }), "{reply:?}");
 
     // A 3.0 card keeps its holder locked; the visit goes to staff and says why.
     world.reader.insert(CardSpec::version_3());
     let mut asked = None;
+    let mut leaves = Script { cancel: true, ..Script::default() }.answers();
     let reply = world
-        .perform(&Request::PatientVisit, |step| match step {
-            Step::AskStaff { reason } => {
+        .perform(&Request::PatientVisit, |step| {
+            if let Step::AskStaff { reason } = step {
                 asked = Some(*reason);
-                Some(Answer::Cancel)
             }
-            _ => None,
+            leaves(step)
         })
         .unwrap();
     assert_eq!(asked, Some(Reason::HolderLocked));

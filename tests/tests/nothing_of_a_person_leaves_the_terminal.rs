@@ -8,27 +8,27 @@ use std::sync::{Arc, Mutex};
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
-use zhenyin_core::api::{Answer, DocumentKind, Outcome, Request as Act, Step};
+use zhenyin_core::api::{DocumentKind, Outcome, Request as Act};
 use zhenyin_core::decision::DocumentCheck;
 use zhenyin_core::enrolled::Role;
-use zhenyin_core::pin::Pin;
 use zhenyin_tests::card_reader::cards::CardSpec;
-use zhenyin_tests::world::World;
+use zhenyin_tests::world::{Script, World};
 
 fn contains(bytes: &[u8], secret: &[u8]) -> bool {
     bytes.windows(secret.len()).any(|window| window == secret)
 }
 
 /// Every file below a folder, but for the ones that hold the terminal's own secrets on purpose.
-fn stored(folder: &Path, into: &mut Vec<u8>) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
+fn stored(folder: &Path, into: &mut Vec<u8>) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
         if path.is_dir() {
-            stored(&path, into);
+            stored(&path, into)?;
         } else {
-            into.extend(std::fs::read(&path).unwrap());
+            into.extend(std::fs::read(&path)?);
         }
     }
+    Ok(())
 }
 
 /// Bodies as sent, and what is inside them once decompressed.
@@ -74,31 +74,23 @@ fn nothing_of_a_person_leaves_the_terminal() {
     let patient = CardSpec::another_person();
     world.reader.insert(staff.clone());
     let enrol = Act::StaffEnrolment { role: Role::parse("nurse").unwrap() };
-    let reply = world.perform(&enrol, |step| match step {
-        Step::AskConsent => Some(Answer::Consent { agree: false }),
-        Step::ChoosePin => Some(Answer::Pin { pin: Pin::parse("60221407").unwrap() }),
-        _ => None,
-    });
+    let enrols = Script { consent: Some(false), pins: vec!["60221407"], ..Script::default() };
+    let reply = world.perform(&enrol, enrols.answers());
     assert!(matches!(reply.unwrap().outcome, Outcome::Enrolled { .. }));
-    let reply = world.perform(&Act::StaffLogin, |step| match step {
-        Step::EnterPin { .. } => Some(Answer::Pin { pin: Pin::parse("60221407").unwrap() }),
-        _ => None,
-    });
+    let types = Script { pins: vec!["60221407"], ..Script::default() };
+    let reply = world.perform(&Act::StaffLogin, types.answers());
     assert!(matches!(reply.unwrap().outcome, Outcome::SignedIn { .. }));
     world.reader.insert(patient.clone());
-    let reply = world.perform(&Act::PatientVisit, |step| match step {
-        Step::AskStaff { .. } => {
-            Some(Answer::Document { document: DocumentKind::Passport, check: DocumentCheck::Match })
-        }
-        _ => None,
-    });
+    let vouches =
+        Script { document: Some((DocumentKind::Passport, DocumentCheck::Match)), ..Script::default() };
+    let reply = world.perform(&Act::PatientVisit, vouches.answers());
     assert!(matches!(reply.unwrap().outcome, Outcome::Verified { .. }));
     world.until("everything receipted", |s| s.events == s.receipted).unwrap();
     world.stop_agent();
 
     let sent = plain(&bodies.lock().unwrap());
     let mut kept = Vec::new();
-    stored(&world.config.state, &mut kept);
+    stored(&world.config.state, &mut kept).unwrap();
     for card in [&staff, &patient] {
         for secret in [card.id_number.as_bytes(), card.number.as_bytes(), card.name.as_bytes(), b"60221407"] {
             assert!(!contains(&sent, secret), "sent: {}", String::from_utf8_lossy(secret));

@@ -7,12 +7,12 @@ use std::net::{SocketAddr, TcpStream};
 use zhenyin_tests::world::World;
 
 /// Sends one raw request and gives the status code.
-fn status_of(address: SocketAddr, request: &str) -> u16 {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.write_all(request.as_bytes()).unwrap();
+fn status_of(address: SocketAddr, request: &str) -> std::io::Result<u16> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0)
+    stream.read_to_string(&mut answer)?;
+    Ok(answer.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0))
 }
 
 #[test]
@@ -33,7 +33,11 @@ fn the_local_api_answers_nobody_else() {
     let begin = "POST /v1/sessions";
     let login = r#"{"purpose":"staff-login"}"#;
     let check = |line: &str, host: &str, more: &str, body: &str, want: u16| {
-        assert_eq!(status_of(address, &request(line, host, more, body)), want, "{line} {host} {more}");
+        assert_eq!(
+            status_of(address, &request(line, host, more, body)).unwrap(),
+            want,
+            "{line} {host} {more}"
+        );
     };
     check(begin, &own, json, login, 401);
     check(begin, &own, &format!("{json}Authorization: Bearer x{token}\r\n"), login, 401);

@@ -1,7 +1,7 @@
 //! The record on the command line: show, verify, export.
 //! Never changes anything; works beside a running agent and without one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
@@ -54,7 +54,7 @@ pub(super) fn run(command: JournalCommand, config: &Config) -> anyhow::Result<()
 }
 
 /// `zhenyin verify FOLDER`: needs no configuration, no key and no agent.
-pub(super) fn verify_folder(folder: &PathBuf) -> anyhow::Result<()> {
+pub(super) fn verify_folder(folder: &Path) -> anyhow::Result<()> {
     let (header, summary) = export::verify(folder)?;
     super::say(&format!(
         "{}\nauthority  {}\nwitness    {}\ncompare both keys with the published ones",

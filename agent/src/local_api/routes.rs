@@ -11,6 +11,9 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tokio_stream::{Stream, StreamExt as _};
@@ -45,18 +48,23 @@ async fn ask<T>(asks: &Asks, make: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Re
     answer.await.map_err(|_| Problem::stopping())
 }
 
-fn json<T>(body: Result<Json<T>, JsonRejection>) -> Result<T, Problem> {
-    body.map(|Json(value)| value).map_err(|rejection| {
-        // The rejection's own text may quote the body, and the body may hold a PIN.
-        Problem::new(rejection.status(), "bad-body", "the body is not JSON of the form that this call takes")
-    })
+/// Takes a body only when it says nothing beyond what the call knows: serde alone lets further members of a
+/// body without fields pass.
+fn strict<T: Serialize + DeserializeOwned>(body: Result<Json<Value>, JsonRejection>) -> Result<T, Problem> {
+    // The rejection's own text may quote the body, and the body may hold a PIN.
+    let refuse =
+        |status| Problem::new(status, "bad-body", "the body is not JSON of the form that this call takes");
+    let Json(value) = body.map_err(|rejection| refuse(rejection.status()))?;
+    let meant = T::deserialize(&value).map_err(|_| refuse(StatusCode::UNPROCESSABLE_ENTITY))?;
+    let whole = serde_json::to_value(&meant).is_ok_and(|written| written == value);
+    if whole { Ok(meant) } else { Err(refuse(StatusCode::UNPROCESSABLE_ENTITY)) }
 }
 
 async fn begin(
     State(asks): State<Asks>,
-    body: Result<Json<Request>, JsonRejection>,
+    body: Result<Json<Value>, JsonRejection>,
 ) -> Result<Response, Problem> {
-    let request = json(body)?;
+    let request = strict::<Request>(body)?;
     let session = ask(&asks, |back| Ask::Begin { request, back }).await??;
     let events = format!("/v1/sessions/{}/events", session.0);
     let body = Json(serde_json::json!({ "session": session, "events_url": events }));
@@ -66,9 +74,9 @@ async fn begin(
 async fn answer(
     State(asks): State<Asks>,
     Path(session): Path<SessionId>,
-    body: Result<Json<Answer>, JsonRejection>,
+    body: Result<Json<Value>, JsonRejection>,
 ) -> Result<StatusCode, Problem> {
-    let answer = json(body)?;
+    let answer = strict::<Answer>(body)?;
     ask(&asks, |back| Ask::Answer { session, answer, back }).await??;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -101,17 +109,14 @@ const CSP: (HeaderName, HeaderValue) = (
     ),
 );
 
-#[expect(clippy::unused_async, reason = "axum handlers are async")]
 async fn page() -> impl IntoResponse {
     ([CSP], Html(include_str!("../../ui/status.html")))
 }
 
-#[expect(clippy::unused_async, reason = "axum handlers are async")]
 async fn script() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], include_str!("../../ui/status.js"))
 }
 
-#[expect(clippy::unused_async, reason = "axum handlers are async")]
 async fn style() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], include_str!("../../ui/status.css"))
 }

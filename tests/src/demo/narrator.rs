@@ -60,13 +60,13 @@ fn by(method: Method) -> &'static str {
     }
 }
 
-/// A code is good enough for the reasons that the story does not meet.
-pub(super) fn because(reason: Reason) -> String {
-    match reason {
-        Reason::NonMatch => "the face is not the one enrolled".to_owned(),
-        Reason::PresentationAttack => "that was not a live face".to_owned(),
-        Reason::DocumentMismatch => "staff found that person and document do not match".to_owned(),
-        Reason::NotEnrolled => "nobody of that identity is enrolled here".to_owned(),
-        other => format!("{other:?}"),
+/// The codes that the story does not meet are told as the operator's screen tells them.
+fn because(reason: Reason) -> String {
+    if reason == Reason::PresentationAttack {
+        return "that was not a live face".to_owned();
     }
+    if reason == Reason::DocumentMismatch {
+        return "staff found that person and document do not match".to_owned();
+    }
+    zhenyin::text::act::reason(reason).en.into_owned()
 }

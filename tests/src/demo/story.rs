@@ -2,16 +2,15 @@
 //! Never tells what did not happen: every line is made from an answer of the agent.
 
 use anyhow::{Context as _, ensure};
-use zhenyin_core::api::{Answer, DocumentKind, Outcome, Reply, Request, Step};
+use zhenyin_core::api::{DocumentKind, Outcome, Reply, Request};
 use zhenyin_core::decision::{DocumentCheck, Reason};
 use zhenyin_core::enrolled::Role;
-use zhenyin_core::pin::Pin;
 
 use super::narrator::{Narrator, line, plain};
 use crate::attacks::printed_photo;
 use crate::card_reader::cards::CardSpec;
 use crate::subjects::Cast;
-use crate::world::World;
+use crate::world::{Script, World};
 
 pub(super) fn play(mut world: World, cast: &Cast, stay: bool) -> anyhow::Result<()> {
     line(
@@ -34,7 +33,7 @@ fn staff(world: &World, cast: &Cast, narrator: &mut Narrator) -> anyhow::Result<
     world.reader.insert(CardSpec::version_2());
     world.stage.show(cast.pharmacist.enrolment());
     let role = Role::parse("pharmacist")?;
-    let reply = world.perform(&Request::StaffEnrolment { role }, agree)?;
+    let reply = world.perform(&Request::StaffEnrolment { role }, agree().answers())?;
     world.reader.remove();
     told(world, narrator, &reply, matches!(reply.outcome, Outcome::Enrolled { face: true, .. }))?;
 
@@ -49,7 +48,7 @@ fn patient(world: &World, cast: &Cast, narrator: &mut Narrator) -> anyhow::Resul
     narrator.step("A patient agrees to be recognised at later visits.")?;
     world.reader.insert(CardSpec::another_person());
     world.stage.show(cast.patient.enrolment());
-    let reply = world.perform(&Request::PatientEnrolment, agree)?;
+    let reply = world.perform(&Request::PatientEnrolment, agree().answers())?;
     told(world, narrator, &reply, matches!(reply.outcome, Outcome::Enrolled { face: true, .. }))?;
 
     narrator.step("The patient checks in with card and face.")?;
@@ -59,7 +58,7 @@ fn patient(world: &World, cast: &Cast, narrator: &mut Narrator) -> anyhow::Resul
 
     narrator.step("A stranger comes with the same card. Nobody is accused: staff look at the document.")?;
     world.stage.show(cast.stranger.later());
-    let reply = world.perform(&Request::PatientVisit, staff_says(DocumentCheck::NoMatch))?;
+    let reply = world.perform(&Request::PatientVisit, staff_says(DocumentCheck::NoMatch).answers())?;
     world.stage.clear();
     let refused = matches!(reply.outcome, Outcome::NotVerified { reason: Reason::DocumentMismatch });
     told(world, narrator, &reply, refused)
@@ -69,9 +68,8 @@ fn attack(world: &World, cast: &Cast, narrator: &mut Narrator) -> anyhow::Result
     narrator.step("Somebody holds a printed photo of the pharmacist before the camera.")?;
     world.reader.remove();
     world.stage.show(cast.pharmacist.later().iter().map(printed_photo).collect());
-    let reply = world.perform(&Request::StaffLogin, |step| {
-        matches!(step, Step::UseCard { .. }).then_some(Answer::Cancel)
-    })?;
+    let leaves = Script { cancel: true, ..Script::default() };
+    let reply = world.perform(&Request::StaffLogin, leaves.answers())?;
     world.stage.clear();
     let refused = matches!(reply.outcome, Outcome::NotSignedIn { reason: Reason::PresentationAttack });
     told(world, narrator, &reply, refused)?;
@@ -133,25 +131,12 @@ fn events(reply: &Reply) -> String {
     format!("recorded as event {}", numbers.join(", "))
 }
 
-fn agree(step: &Step) -> Option<Answer> {
-    match step {
-        Step::AskConsent => Some(Answer::Consent { agree: true }),
-        Step::ChoosePin => Some(Answer::Pin { pin: Pin::parse("271828").expect("six mixed digits") }),
-        Step::LookOrPresentCard
-        | Step::PresentCard
-        | Step::PresentCardAgain { .. }
-        | Step::Look { .. }
-        | Step::UseCard { .. }
-        | Step::EnterPin { .. }
-        | Step::AskStaff { .. } => None,
-    }
+fn agree() -> Script {
+    Script { consent: Some(true), pins: vec!["271828"], ..Script::default() }
 }
 
-fn staff_says(check: DocumentCheck) -> impl FnMut(&Step) -> Option<Answer> {
-    move |step| {
-        let document = DocumentKind::ResidentId;
-        matches!(step, Step::AskStaff { .. }).then_some(Answer::Document { document, check })
-    }
+fn staff_says(check: DocumentCheck) -> Script {
+    Script { document: Some((DocumentKind::ResidentId, check)), ..Script::default() }
 }
 
 fn wait_for_interrupt(world: &World) -> anyhow::Result<()> {

@@ -536,8 +536,13 @@ proptest! {
                 Outcome::SignedIn { .. } => Some("session.opened.v1"),
                 Outcome::Verified { .. } => Some("visit.verified.v1"),
                 Outcome::Enrolled { face: true, .. } => Some("template.created.v1"),
-                Outcome::Enrolled { .. } => Some("staff.bound.v1"),
-                _ => None,
+                Outcome::Enrolled { face: false, .. } => Some("staff.bound.v1"),
+                Outcome::SignedOut { .. }
+                | Outcome::NotSignedIn { .. }
+                | Outcome::NotVerified { .. }
+                | Outcome::NotEnrolled { .. }
+                | Outcome::CardRead { .. }
+                | Outcome::Failed { .. } => None,
             };
             if let Some(kind) = says {
                 prop_assert!(kinds.iter().any(|k| k == kind), "{kind} missing in {kinds:?}");

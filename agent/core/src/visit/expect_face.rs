@@ -41,13 +41,13 @@ impl ExpectFace {
                 Looked::Attack => {
                     let subject = Some(self.patient.token.clone());
                     out.record(&PadFailed { subject, act: ActKind::Visit });
-                    self.to_staff(Reason::PresentationAttack, out)
+                    self.hand_to_staff(Reason::PresentationAttack, out)
                 }
                 Looked::Done(probes) => self.compare(&probes, scene, out),
             },
-            ActInput::CameraGone => self.to_staff(Reason::CameraUnavailable, out),
-            ActInput::Deadline => self.to_staff(Reason::NoUsableFace, out),
-            ActInput::Answer(Answer::WithoutFace) => self.to_staff(Reason::FaceDeclined, out),
+            ActInput::CameraGone => self.hand_to_staff(Reason::CameraUnavailable, out),
+            ActInput::Deadline => self.hand_to_staff(Reason::NoUsableFace, out),
+            ActInput::Answer(Answer::WithoutFace) => self.hand_to_staff(Reason::FaceDeclined, out),
             ActInput::Answer(Answer::Cancel) => self.patient.unverified(Reason::Cancelled, scene, out),
             ActInput::Answer(Answer::Consent { .. } | Answer::Pin { .. } | Answer::Document { .. }) => {
                 out.refuse(Refusal::NotAsked);
@@ -62,7 +62,7 @@ impl ExpectFace {
     fn compare(self, probes: &[Probe], scene: &Scene<'_>, out: &mut Out) -> Visit {
         let evidence = scene.face.and_then(|rules| Some((verify(probes, &self.reference, &rules)?, rules)));
         let Some((evidence, rules)) = evidence else {
-            return self.to_staff(Reason::NotEnrolled, out);
+            return self.hand_to_staff(Reason::NotEnrolled, out);
         };
         let face = FaceRecord::of(&evidence, rules.model);
         match decide(&Evidence::CardFace(evidence), scene.policy_in_force) {
@@ -71,9 +71,9 @@ impl ExpectFace {
             Decision::Reject(reason) => {
                 let subject = Some(self.patient.token.clone());
                 out.record(&VisitRetried { subject, reason, face });
-                self.to_staff(reason, out)
+                self.hand_to_staff(reason, out)
             }
-            Decision::Refer(reason) => self.to_staff(reason, out),
+            Decision::Refer(reason) => self.hand_to_staff(reason, out),
         }
     }
 
@@ -101,7 +101,7 @@ impl ExpectFace {
         Visit::ExpectFace(self)
     }
 
-    fn to_staff(self, reason: Reason, out: &mut Out) -> Visit {
+    fn hand_to_staff(self, reason: Reason, out: &mut Out) -> Visit {
         ExpectStaff::enter(self.patient, reason, out)
     }
 }
