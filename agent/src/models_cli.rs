@@ -125,7 +125,7 @@ fn evaluate(pack: &Path, pictures: &Path, options: &EvalOptions) -> Result<eval:
     let pipeline = Pipeline::new(&pack)?;
     let mut err = io::stderr();
     let mut progress = |at: eval::Progress<'_>| {
-        if at.done % 20 == 0 || at.done == at.of {
+        if at.done.is_multiple_of(20) || at.done == at.of {
             // A progress line that cannot be written is not worth stopping for.
             let _ = write!(err, "\r{} {}/{}   ", at.set, at.done, at.of);
         }

@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 use zhenyin_models::import::{ImportOptions, import};
 use zhenyin_models::{Pack, Pipeline};
 
-use crate::subjects;
+use crate::subjects::{self, Cast};
 use crate::world::World;
 
 /// What the demo may be told on its command line.
@@ -25,17 +25,32 @@ pub struct Options {
 
 /// Plays the story; the last line counts what was appended, receipted and verified offline.
 ///
+/// Without face models or pictures of people the story is played with card and PIN: face is never the only way.
+///
 /// # Errors
-/// Says in one sentence what is missing or what went wrong.
+/// Says in one sentence what went wrong.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let folder = tempfile::tempdir().context("no room for the demo's files")?;
-    let pack_dir = find_pack(folder.path())?;
+    let faces = match find_faces(folder.path(), options) {
+        Ok(faces) => Some(faces),
+        // Who names a folder wants just that one.
+        Err(error) if options.subjects.is_some() => return Err(error),
+        Err(missing) => {
+            narrator::line(&format!("Without faces: {missing:#}."))?;
+            None
+        }
+    };
+    let world = World::build(folder.path(), faces.as_ref().map(|(pack, _)| pack.as_path()))?;
+    story::play(world, faces.as_ref().map(|(_, cast)| cast), options.stay)
+}
+
+fn find_faces(folder: &Path, options: &Options) -> anyhow::Result<(PathBuf, Cast)> {
+    let pack_dir = find_pack(folder)?;
     let subjects = find_subjects(options)?;
     let pack = Pack::load(&pack_dir)?;
     let pipeline = Pipeline::new(&pack)?;
     let cast = subjects::cast(&subjects, &pack, &pipeline)?;
-    let world = World::build(folder.path(), Some(&pack_dir))?;
-    story::play(world, &cast, options.stay)
+    Ok((pack_dir, cast))
 }
 
 /// The project's own pack when it is there, else the reference models beside the checkout.

@@ -12,15 +12,20 @@ use crate::card_reader::cards::CardSpec;
 use crate::subjects::Cast;
 use crate::world::{Script, World};
 
-pub(super) fn play(mut world: World, cast: &Cast, stay: bool) -> anyhow::Result<()> {
+pub(super) fn play(mut world: World, cast: Option<&Cast>, stay: bool) -> anyhow::Result<()> {
     line(
         "真印 zhenyin: one workstation, one story. Everything below is real but the hardware and the people.",
     )?;
     let mut narrator = Narrator::default();
     world.until("the card reader's first answer", |s| s.reader.is_none() && s.receipted > 0)?;
-    staff(&world, cast, &mut narrator)?;
-    patient(&world, cast, &mut narrator)?;
-    attack(&world, cast, &mut narrator)?;
+    match cast {
+        Some(cast) => {
+            staff(&world, cast, &mut narrator)?;
+            patient(&world, cast, &mut narrator)?;
+            attack(&world, cast, &mut narrator)?;
+        }
+        None => without_face(&world, &mut narrator)?,
+    }
     outage(&mut world, cast, &mut narrator)?;
     if stay {
         wait_for_interrupt(&world)?;
@@ -76,12 +81,38 @@ fn attack(world: &World, cast: &Cast, narrator: &mut Narrator) -> anyhow::Result
     narrator.tell("The screen said the same as to any stranger: use card and PIN.")
 }
 
-fn outage(world: &mut World, cast: &Cast, narrator: &mut Narrator) -> anyhow::Result<()> {
-    narrator.step("The network goes away. The work does not: the patient checks in again.")?;
+fn without_face(world: &World, narrator: &mut Narrator) -> anyhow::Result<()> {
+    narrator
+        .step("A pharmacist is enrolled without face: own card and a PIN. An equal way, not a lesser one.")?;
+    world.reader.insert(CardSpec::version_2());
+    let declines = Script { consent: Some(false), pins: vec!["271828"], ..Script::default() };
+    let role = Role::parse("pharmacist")?;
+    let reply = world.perform(&Request::StaffEnrolment { role }, declines.answers())?;
+    told(world, narrator, &reply, matches!(reply.outcome, Outcome::Enrolled { face: false, .. }))?;
+
+    narrator.step("The pharmacist signs in with card and PIN; the first try has a slip of the finger.")?;
+    let slips = Script { pins: vec!["271829", "271828"], ..Script::default() };
+    let reply = world.perform(&Request::StaffLogin, slips.answers())?;
+    world.reader.remove();
+    told(world, narrator, &reply, matches!(reply.outcome, Outcome::SignedIn { .. }))?;
+
+    narrator
+        .step("A stranger comes with a patient's card. Nobody is accused: staff look at the document.")?;
+    world.reader.insert(CardSpec::another_person());
+    let reply = world.perform(&Request::PatientVisit, staff_says(DocumentCheck::NoMatch).answers())?;
+    world.reader.remove();
+    let refused = matches!(reply.outcome, Outcome::NotVerified { reason: Reason::DocumentMismatch });
+    told(world, narrator, &reply, refused)
+}
+
+fn outage(world: &mut World, cast: Option<&Cast>, narrator: &mut Narrator) -> anyhow::Result<()> {
+    narrator.step("The network goes away. The work does not: a patient checks in.")?;
     world.cut_network();
     world.reader.insert(CardSpec::another_person());
-    world.stage.show(cast.patient.later());
-    let reply = world.perform(&Request::PatientVisit, |_| None)?;
+    if let Some(cast) = cast {
+        world.stage.show(cast.patient.later());
+    }
+    let reply = world.perform(&Request::PatientVisit, staff_says(DocumentCheck::Match).answers())?;
     world.stage.clear();
     world.reader.remove();
     ensure!(matches!(reply.outcome, Outcome::Verified { .. }), "unexpected outcome: {:?}", reply.outcome);
