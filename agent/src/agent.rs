@@ -284,7 +284,9 @@ fn start_camera(
     pack: Option<(Pack, Pipeline)>,
     wakes: &mpsc::Sender<Wake>,
 ) -> anyhow::Result<Option<CameraThread>> {
-    let (Some(open), Some((_, pipeline))) = (open, pack) else {
+    // Without a pack face is off by decision, which is no fault of the camera.
+    let Some((_, pipeline)) = pack else { return Ok(None) };
+    let Some(open) = open else {
         let _gone = wakes.send(Wake::Input(Input::Camera(Err(Fault::CameraAbsent))));
         return Ok(None);
     };

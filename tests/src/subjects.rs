@@ -74,6 +74,18 @@ pub fn cast(folder: &Path, pack: &Pack, pipeline: &Pipeline) -> anyhow::Result<C
     Ok(Cast { pharmacist, patient, stranger })
 }
 
+/// Pictures that pass every gate, at most `each` of a person.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn usable(folder: &Path, pipeline: &Pipeline, each: usize) -> anyhow::Result<Vec<Frame>> {
+    let mut frames = Vec::new();
+    for person in folders(folder)? {
+        frames.extend(audition(&person, pipeline)?.into_iter().flat_map(|s| s.frames).take(each));
+    }
+    Ok(frames)
+}
+
 fn folders(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let entries =
         std::fs::read_dir(folder).with_context(|| format!("`{}` cannot be read", folder.display()))?;
