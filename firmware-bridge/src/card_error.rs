@@ -97,7 +97,8 @@ impl From<SlotError> for CardReadError {
             SlotError::Frame(_)
             | SlotError::Checksum { .. }
             | SlotError::Refusing { .. }
-            | SlotError::Failed { .. } => Self::Transmission { source: Box::new(ApduError::Slot(error)) },
+            | SlotError::Failed { .. }
+            | SlotError::OutOfStep => Self::Transmission { source: Box::new(ApduError::Slot(error)) },
         }
     }
 }

@@ -11,6 +11,7 @@ pub mod port;
 pub mod codec {
     //! Frames of reader protocols: pure state machines, no device and no clock.
     pub mod ccid_serial;
+    pub mod framing;
 }
 pub mod slot;
 pub mod atr;

@@ -118,7 +118,8 @@ impl From<SlotError> for ReaderError {
             | SlotError::Changed { .. }
             | SlotError::NoCard
             | SlotError::Mute
-            | SlotError::Failed { .. } => Self::Faulty { source: error },
+            | SlotError::Failed { .. }
+            | SlotError::OutOfStep => Self::Faulty { source: error },
         }
     }
 }

@@ -3,9 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::codec::ccid_serial::{
-    Answer, Counters, NAK, Outgoing, Received, Receiver, Request, SlotEvent, TooLong, Voltage,
-};
+use crate::codec::ccid_serial::{Answer, Counters, Received, Receiver, Request, SlotEvent, TooLong, Voltage};
+use crate::codec::framing::Framing;
 use crate::port::{CardPort, PortError};
 
 /// What the reader says is in the slot.
@@ -35,42 +34,63 @@ pub enum SlotError {
     Mute,
     #[error("reader failed `{request}` with code {code:02X}")]
     Failed { request: &'static str, code: u8 },
+    #[error("reader gave an answer that nobody waited for, and its answers have no numbers")]
+    OutOfStep,
 }
 
-/// The single slot of a CCID-serial reader.
+/// The single slot of a reader on a serial line.
 pub struct Slot {
     port: Box<dyn CardPort>,
-    receiver: Receiver,
+    receiver: Box<dyn Framing>,
     sequence: u8,
     changed: Option<SlotEvent>,
     insertions: u64,
     empty: bool,
+    /// Whether the request in hand must not be sent a second time.
+    once: bool,
+    /// Whether answers may belong to earlier requests, until the card is powered anew.
+    out_of_step: bool,
     limit: Option<Instant>,
 }
 
 impl Slot {
+    /// A reader that speaks CCID-serial.
     pub fn new(port: Box<dyn CardPort>) -> Self {
+        Self::with_framing(port, Box::new(Receiver::new(SLOT)))
+    }
+
+    pub fn with_framing(port: Box<dyn CardPort>, framing: Box<dyn Framing>) -> Self {
         Self {
             port,
-            receiver: Receiver::new(SLOT),
+            receiver: framing,
             sequence: 0,
             changed: None,
             insertions: 0,
             empty: true,
+            once: false,
+            out_of_step: false,
             limit: None,
         }
     }
 
     /// What the reader calls itself; empty when it does not know the question but speaks the protocol.
     pub fn firmware(&mut self) -> Result<String, SlotError> {
-        let answer = self.command(&Request::Escape(&[0x02]))?;
+        let request = Request::Escape(&[0x02]);
+        if !self.receiver.has(&request) {
+            return self.status().map(|_| String::new());
+        }
+        let answer = self.command(&request)?;
         let text = if answer.failed() { Vec::new() } else { answer.data };
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
 
     /// Asks the reader to tell of card changes by itself. Readers that cannot are polled only.
     pub fn notify_changes(&mut self) -> Result<(), SlotError> {
-        match self.command(&Request::Escape(&[0x01, 0x01, 0x01])) {
+        let request = Request::Escape(&[0x01, 0x01, 0x01]);
+        if !self.receiver.has(&request) {
+            return Ok(());
+        }
+        match self.command(&request) {
             Ok(_) | Err(SlotError::Timeout { .. }) => Ok(()),
             Err(error) => Err(error),
         }
@@ -91,6 +111,7 @@ impl Slot {
         let request = Request::PowerOn(Voltage::Five);
         self.drain()?;
         self.changed = None;
+        self.out_of_step = false;
         let mut answer = self.command(&request)?;
         if matches!(self.check_unchanged(), Err(SlotError::Changed { .. })) {
             self.changed = None;
@@ -110,7 +131,8 @@ impl Slot {
 
     /// Tells the reader the card's T=0 parameters. Readers that cannot take them keep their defaults.
     pub fn set_parameters(&mut self, values: [u8; 5]) -> Result<(), SlotError> {
-        self.command(&Request::SetParameters(values)).map(drop)
+        let request = Request::SetParameters(values);
+        if self.receiver.has(&request) { self.command(&request).map(drop) } else { Ok(()) }
     }
 
     /// Sends one T=0 command and returns data and status word as the card gave them.
@@ -120,9 +142,21 @@ impl Slot {
         if answer.failed() { Err(failure(request.name(), &answer)) } else { Ok(answer.data) }
     }
 
+    /// As [`Self::transfer`], for a command that must never reach a card twice: a reader that asks for it again
+    /// is not obeyed.
+    pub fn transfer_once(&mut self, tpdu: &[u8]) -> Result<Vec<u8>, SlotError> {
+        self.once = true;
+        let result = self.transfer(tpdu);
+        self.once = false;
+        result
+    }
+
     /// Takes in what the reader said meanwhile and fails if the card changed since it was powered.
     pub fn check_unchanged(&mut self) -> Result<(), SlotError> {
         self.drain()?;
+        if self.out_of_step {
+            return Err(SlotError::OutOfStep);
+        }
         self.changed.map_or(Ok(()), |event| Err(SlotError::Changed { event }))
     }
 
@@ -148,6 +182,7 @@ impl Slot {
     /// Reads and judges everything already on the line, so that no old byte meets a new request.
     fn drain(&mut self) -> Result<(), SlotError> {
         self.receiver.reset();
+        let strays = self.receiver.counters().stray_frames;
         let mut buffer = [0; CHUNK];
         for _ in 0..DRAIN_READS {
             let now = self.port.now();
@@ -161,7 +196,13 @@ impl Slot {
             }
         }
         self.receiver.reset();
+        self.check_in_step(strays);
         Ok(())
+    }
+
+    fn check_in_step(&mut self, strays_before: u64) {
+        let stray = self.receiver.counters().stray_frames != strays_before;
+        self.out_of_step |= stray && !self.receiver.answers_are_numbered();
     }
 
     fn note(&mut self, received: &Received) {
@@ -183,15 +224,19 @@ impl Slot {
         if let (true, Some(event)) = (bound_to_card, self.changed) {
             return Err(SlotError::Changed { event });
         }
-        let outgoing = Outgoing::new(request, SLOT, self.sequence)?;
+        if bound_to_card && self.out_of_step {
+            return Err(SlotError::OutOfStep);
+        }
+        let strays = self.receiver.counters().stray_frames;
+        let outgoing = self.receiver.begin(request, self.sequence)?;
         self.sequence = self.sequence.wrapping_add(1);
         let started = self.port.now();
         let cap = self.limit.map_or(started + CAP, |limit| limit.min(started + CAP));
         let span = if matches!(request, Request::Transfer(_)) { EXCHANGE } else { CONTROL };
         let mut wait = Wait { started, cap, span, deadline: cap.min(started + span), naks: 0, damaged: 0 };
-        self.receiver.await_answer(outgoing.clone());
-        self.port.send(outgoing.bytes(), wait.deadline)?;
+        self.port.send(&outgoing, wait.deadline)?;
         let result = self.await_answer(request, &outgoing, &mut wait, bound_to_card);
+        self.check_in_step(strays);
         self.receiver.reset();
         result
     }
@@ -199,7 +244,7 @@ impl Slot {
     fn await_answer(
         &mut self,
         request: &Request<'_>,
-        outgoing: &Outgoing,
+        outgoing: &[u8],
         wait: &mut Wait,
         bound_to_card: bool,
     ) -> Result<Answer, SlotError> {
@@ -218,8 +263,8 @@ impl Slot {
                 }
             }
             // Asked once only: what we send reads and changes nothing, but a second wrong answer is a bad line.
-            if damaged_before == 0 && wait.damaged > 0 {
-                self.port.send(&NAK, wait.deadline)?;
+            if let (0, 1.., Some(again)) = (damaged_before, wait.damaged, self.receiver.ask_again()) {
+                self.port.send(again, wait.deadline)?;
             }
             if self.port.now() >= wait.deadline {
                 return Err(wait.expired(request, self.port.now()));
@@ -229,19 +274,14 @@ impl Slot {
         }
     }
 
-    fn repeat(
-        &mut self,
-        request: &Request<'_>,
-        outgoing: &Outgoing,
-        wait: &mut Wait,
-    ) -> Result<(), SlotError> {
+    fn repeat(&mut self, request: &Request<'_>, outgoing: &[u8], wait: &mut Wait) -> Result<(), SlotError> {
         wait.naks += 1;
-        if wait.naks > REPEATS {
+        if self.once || wait.naks > REPEATS {
             return Err(SlotError::Refusing { request: request.name(), times: wait.naks });
         }
-        self.receiver.expect_echo();
+        self.receiver.begin_again();
         wait.extend(self.port.now());
-        Ok(self.port.send(outgoing.bytes(), wait.deadline)?)
+        Ok(self.port.send(outgoing, wait.deadline)?)
     }
 }
 

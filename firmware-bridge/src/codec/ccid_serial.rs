@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use super::framing::Framing;
+
 /// Longest data part of one message: a short APDU and its head.
 pub const MAX_DATA: usize = 261;
 /// Asks the other side to repeat its last frame.
@@ -295,6 +297,43 @@ impl Receiver {
         let answer = Answer { status: *status, error: *error, data: data.to_vec() };
         self.awaited = None;
         Some(Received::Answer(answer))
+    }
+}
+
+impl Framing for Receiver {
+    fn begin(&mut self, request: &Request<'_>, sequence: u8) -> Result<Vec<u8>, TooLong> {
+        let outgoing = Outgoing::new(request, self.slot, sequence)?;
+        let bytes = outgoing.bytes.clone();
+        self.await_answer(outgoing);
+        Ok(bytes)
+    }
+
+    fn begin_again(&mut self) {
+        self.expect_echo();
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        self.push(bytes);
+    }
+
+    fn poll(&mut self) -> Option<Received> {
+        self.poll()
+    }
+
+    fn reset(&mut self) {
+        self.reset();
+    }
+
+    fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    fn ask_again(&self) -> Option<&'static [u8]> {
+        Some(&NAK)
+    }
+
+    fn has(&self, _request: &Request<'_>) -> bool {
+        true
     }
 }
 
