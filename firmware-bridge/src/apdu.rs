@@ -4,7 +4,8 @@
 
 use std::fmt;
 
-use crate::slot::{Slot, SlotError};
+use crate::card_slot::CardSlot;
+use crate::slot::SlotError;
 
 /// A command that only selects or reads.
 #[derive(Clone, PartialEq, Eq)]
@@ -139,7 +140,7 @@ pub enum ApduError {
 }
 
 /// Exchanges one command under T=0: fetches announced data (61xx), repeats once with the right length (6Cxx).
-pub fn exchange(slot: &mut Slot, command: &CommandApdu) -> Result<ResponseApdu, ApduError> {
+pub fn exchange(slot: &mut dyn CardSlot, command: &CommandApdu) -> Result<ResponseApdu, ApduError> {
     let mut current = command.clone();
     let mut data = Vec::new();
     let mut corrected = false;

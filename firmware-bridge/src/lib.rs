@@ -14,6 +14,7 @@ pub mod codec {
     pub mod framing;
 }
 pub mod slot;
+pub mod card_slot;
 pub mod atr;
 pub mod apdu;
 pub mod tlv;

@@ -4,23 +4,21 @@
 
 mod fields;
 
-use zhenyin_core::card::{CardIdentity, HolderData};
+use zhenyin_core::card::{CardAlgorithm, CardIdentity, HolderData};
 
 use crate::apdu::{self, CommandApdu, StatusWord};
 use crate::card_error::{CardReadError, Step};
-use crate::slot::Slot;
+use crate::card_slot::CardSlot;
 use crate::tlv;
 use fields::{HolderRecords, IssuanceRecords};
 
 /// Reads the powered card in `slot`. Numbers of records differ between card versions, tags do not.
-pub fn read(slot: &mut Slot) -> Result<CardIdentity, CardReadError> {
-    let selected = apdu::exchange(slot, &CommandApdu::select_application(&SOCIAL_SECURITY))?.status;
-    match selected {
-        StatusWord::OK => {}
-        StatusWord::FILE_NOT_FOUND => return Err(CardReadError::NotSocialSecurity { status: selected }),
-        status => return Err(CardReadError::NotSocialSecurity { status }),
+pub fn read(slot: &mut dyn CardSlot) -> Result<CardIdentity, CardReadError> {
+    let selected = apdu::exchange(slot, &CommandApdu::select_application(&SOCIAL_SECURITY))?;
+    if selected.status != StatusWord::OK {
+        return Err(CardReadError::NotSocialSecurity { status: selected.status });
     }
-    let issuance = read_issuance(slot)?;
+    let issuance = read_issuance(slot, algorithm(&selected.data))?;
     let holder = read_holder(slot)?;
     let again = read_code(slot)?;
     slot.check_unchanged()?;
@@ -36,9 +34,21 @@ pub fn read(slot: &mut Slot) -> Result<CardIdentity, CardReadError> {
     Ok(CardIdentity { issued, holder, warnings })
 }
 
-fn read_issuance(slot: &mut Slot) -> Result<IssuanceRecords, CardReadError> {
+/// From the file control information of the application; 3DES where it says nothing.
+fn algorithm(control: &[u8]) -> CardAlgorithm {
+    let marked = control.windows(ALGORITHM_MARK.len() + 1).find_map(|at| at.strip_prefix(&ALGORITHM_MARK));
+    marked
+        .and_then(|rest| rest.first())
+        .map_or(CardAlgorithm::TripleDes, |code| CardAlgorithm::from_code(*code))
+}
+
+fn read_issuance(
+    slot: &mut dyn CardSlot,
+    algorithm: CardAlgorithm,
+) -> Result<IssuanceRecords, CardReadError> {
     select(slot, EF05)?.required(EF05)?;
     Ok(IssuanceRecords {
+        algorithm,
         code: read_record(slot, CODE)?.required(CODE)?,
         version: read_record(slot, VERSION)?.required(VERSION)?,
         issued: read_record(slot, ISSUED)?.unlocked(ISSUED)?,
@@ -47,13 +57,13 @@ fn read_issuance(slot: &mut Slot) -> Result<IssuanceRecords, CardReadError> {
     })
 }
 
-fn read_code(slot: &mut Slot) -> Result<Vec<u8>, CardReadError> {
+fn read_code(slot: &mut dyn CardSlot) -> Result<Vec<u8>, CardReadError> {
     select(slot, EF05)?.required(EF05)?;
     read_record(slot, CODE)?.required(CODE)
 }
 
 /// `None` when the card wants an authentication first.
-fn read_holder(slot: &mut Slot) -> Result<Option<HolderRecords>, CardReadError> {
+fn read_holder(slot: &mut dyn CardSlot) -> Result<Option<HolderRecords>, CardReadError> {
     if select(slot, EF06)?.unlocked(EF06)?.is_none() {
         return Ok(None);
     }
@@ -118,7 +128,7 @@ impl From<u16> for Step {
     }
 }
 
-fn select(slot: &mut Slot, file: u16) -> Result<Found<()>, CardReadError> {
+fn select(slot: &mut dyn CardSlot, file: u16) -> Result<Found<()>, CardReadError> {
     let mut status = apdu::exchange(slot, &CommandApdu::select_file(0x02, file))?.status;
     let other_form = [StatusWord::WRONG_PARAMETERS, StatusWord::FILE_NOT_FOUND, StatusWord::WRONG_OFFSET]
         .contains(&status);
@@ -128,7 +138,7 @@ fn select(slot: &mut Slot, file: u16) -> Result<Found<()>, CardReadError> {
     Ok(if status == StatusWord::OK { Found::Value(()) } else { Found::Refused(status) })
 }
 
-fn read_record(slot: &mut Slot, record: Record) -> Result<Found<Vec<u8>>, CardReadError> {
+fn read_record(slot: &mut dyn CardSlot, record: Record) -> Result<Found<Vec<u8>>, CardReadError> {
     let Record { tag, length, open_ended } = record;
     let response = apdu::exchange(slot, &CommandApdu::read_record(tag, length + 2))?;
     if response.status != StatusWord::OK {
@@ -146,6 +156,8 @@ fn read_record(slot: &mut Slot, record: Record) -> Result<Found<Vec<u8>>, CardRe
 /// GBK bytes of `sx1.sh.社会保障`.
 const SOCIAL_SECURITY: [u8; 15] =
     [0x73, 0x78, 0x31, 0x2E, 0x73, 0x68, 0x2E, 0xC9, 0xE7, 0xBB, 0xE1, 0xB1, 0xA3, 0xD5, 0xCF];
+/// Issuer's discretionary data that name the algorithm: tag 9F0C, three bytes, 86, one byte, the code.
+const ALGORITHM_MARK: [u8; 5] = [0x9F, 0x0C, 0x03, 0x86, 0x01];
 const EF05: u16 = 0xEF05;
 const EF06: u16 = 0xEF06;
 
@@ -166,3 +178,21 @@ const HOLDER_RECORDS: [Record; 7] = [
     Record { tag: 0x0C, length: 3, open_ended: false },
     Record { tag: 0x0D, length: 4, open_ended: false },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_algorithm_stands_after_its_mark() {
+        let check =
+            |control: &[u8], want: CardAlgorithm| assert_eq!(algorithm(control), want, "{control:02X?}");
+        check(&[0x6F, 0x07, 0xA5, 0x05, 0x9F, 0x0C, 0x03, 0x86, 0x01, 0x03], CardAlgorithm::Sm4);
+        check(&[0x9F, 0x0C, 0x03, 0x86, 0x01, 0x02, 0x90], CardAlgorithm::Ssf33);
+        check(&[0x9F, 0x0C, 0x03, 0x86, 0x01, 0x01], CardAlgorithm::TripleDes);
+        check(&[0x9F, 0x0C, 0x03, 0x86, 0x01, 0x07], CardAlgorithm::Other(7));
+        for silent in [&[][..], &[0x6F, 0x11, 0x84, 0x0F], &[0x9F, 0x0C, 0x03, 0x86, 0x01]] {
+            check(silent, CardAlgorithm::TripleDes);
+        }
+    }
+}

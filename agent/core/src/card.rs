@@ -199,12 +199,44 @@ pub enum Sex {
     Female,
 }
 
+/// The block cipher of a card's keys, as its application says when it is selected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CardAlgorithm {
+    /// Also what a card means that says nothing.
+    TripleDes,
+    Ssf33,
+    Sm4,
+    Other(u8),
+}
+
+impl CardAlgorithm {
+    /// The byte after `9F 0C 03 86 01` in the application's file control information.
+    pub fn from_code(code: u8) -> Self {
+        match code {
+            1 => Self::TripleDes,
+            2 => Self::Ssf33,
+            3 => Self::Sm4,
+            other => Self::Other(other),
+        }
+    }
+
+    pub fn code(self) -> u8 {
+        match self {
+            Self::TripleDes => 1,
+            Self::Ssf33 => 2,
+            Self::Sm4 => 3,
+            Self::Other(code) => code,
+        }
+    }
+}
+
 /// Issuance data (EF05). Readable without authentication on every known card.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IssuedCard {
     pub code: CardCode,
     /// `1.00`, `2.00` or `3.00`.
     pub version: String,
+    pub algorithm: CardAlgorithm,
     pub number: Option<CardNumber>,
     pub issued: Option<CalendarDate>,
     pub expires: Option<CalendarDate>,
@@ -315,6 +347,14 @@ mod tests {
     }
 
     #[test]
+    fn an_algorithm_is_its_code() {
+        for code in 0..=u8::MAX {
+            assert_eq!(CardAlgorithm::from_code(code).code(), code);
+        }
+        assert_eq!(CardAlgorithm::from_code(3), CardAlgorithm::Sm4);
+    }
+
+    #[test]
     fn masked_name_keeps_its_ends() {
         let check = |name: &str, want: &str| assert_eq!(PersonName::new(name).masked(), want);
         check("张三", "张*");
@@ -329,6 +369,7 @@ mod tests {
             issued: IssuedCard {
                 code: CardCode::new([0x33; 16]),
                 version: "2.00".into(),
+                algorithm: CardAlgorithm::TripleDes,
                 number: Some(CardNumber::new("A12345678")),
                 issued: None,
                 expires: None,

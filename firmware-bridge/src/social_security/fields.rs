@@ -3,13 +3,15 @@
 
 use encoding_rs::GB18030;
 use zhenyin_core::card::{
-    CalendarDate, CardCode, CardNumber, CardWarning, Holder, IdNumber, IssuedCard, PersonName, Sex,
+    CalendarDate, CardAlgorithm, CardCode, CardNumber, CardWarning, Holder, IdNumber, IssuedCard, PersonName,
+    Sex,
 };
 
 use crate::card_error::CardReadError;
 
 /// Values of EF05 as read.
 pub(super) struct IssuanceRecords {
+    pub(super) algorithm: CardAlgorithm,
     pub(super) code: Vec<u8>,
     pub(super) version: Vec<u8>,
     pub(super) issued: Option<Vec<u8>>,
@@ -28,6 +30,7 @@ impl IssuanceRecords {
         Ok(IssuedCard {
             code: CardCode::new(code),
             version: version(&self.version).ok_or(CardReadError::Version)?,
+            algorithm: self.algorithm,
             number: self.number.and_then(|bytes| card_number(&bytes, warnings)),
             issued: self.issued.and_then(|bytes| date(&bytes, warnings)),
             expires: self.expires.and_then(|bytes| date(&bytes, warnings)),

@@ -8,7 +8,9 @@ use uuid::Uuid;
 use super::*;
 use crate::api::{DocumentKind, Outcome};
 use crate::biometric::{FaceSample, ModelDigest, PadResult, Probe, Quality, QualityHint, Threshold};
-use crate::card::{CardCode, CardIdentity, Holder, HolderData, IdNumber, IssuedCard, PersonName};
+use crate::card::{
+    CardAlgorithm, CardCode, CardIdentity, Holder, HolderData, IdNumber, IssuedCard, PersonName,
+};
 use crate::decision::{DocumentCheck, Method, Reason};
 use crate::documents::{GrantContent, PolicyContent};
 use crate::enrolled::Role;
@@ -238,6 +240,7 @@ fn identity(person: usize) -> CardIdentity {
         issued: IssuedCard {
             code: CardCode::new([person as u8; 16]),
             version: "2.00".into(),
+            algorithm: CardAlgorithm::TripleDes,
             number: None,
             issued: None,
             expires: None,
