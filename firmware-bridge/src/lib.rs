@@ -1,6 +1,6 @@
 //! Bytes on a serial line in, card identity out.
-//! Never decides anything about a person, never stores or logs what a card said, and never sends a command
-//! that could cost the holder a PIN or authentication try.
+//! Never decides anything about a person, never stores or logs what a card said, and never asks for a
+//! PIN. The one command that can cost a try is sent by `authenticator`, once, where one is configured.
 //!
 //! One direction: `port` → `codec` → `slot` → `apdu` → `social_security` → `reader`.
 
@@ -12,12 +12,15 @@ pub mod codec {
     //! Frames of reader protocols: pure state machines, no device and no clock.
     pub mod ccid_serial;
     pub mod framing;
+    pub mod acs;
+    pub mod sdt;
 }
 pub mod slot;
 pub mod card_slot;
 pub mod atr;
 pub mod apdu;
 pub mod tlv;
+pub mod authenticator;
 pub mod card_error;
 pub mod social_security;
 pub mod reader;

@@ -50,22 +50,8 @@ pub struct Outgoing {
 
 impl Outgoing {
     pub fn new(request: &Request<'_>, slot: u8, sequence: u8) -> Result<Self, TooLong> {
-        let (kind, option, data): (u8, u8, &[u8]) = match request {
-            Request::PowerOn(voltage) => (0x62, *voltage as u8, &[]),
-            Request::PowerOff => (0x63, 0, &[]),
-            Request::SlotStatus => (0x65, 0, &[]),
-            Request::Transfer(tpdu) => (0x6F, 0, tpdu),
-            Request::SetParameters(values) => (0x61, 0, values),
-            Request::Escape(data) => (0x6B, 0, data),
-        };
-        let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
-        if data.len() > MAX_DATA {
-            return Err(TooLong { length: data.len() });
-        }
-        let mut bytes = vec![SYNC, FRAME_CONTROL, kind];
-        bytes.extend(length.to_le_bytes());
-        bytes.extend([slot, sequence, option, 0, 0]);
-        bytes.extend(data);
+        let mut bytes = vec![SYNC, FRAME_CONTROL];
+        bytes.extend(message(request, slot, sequence)?);
         bytes.push(checksum(&bytes));
         Ok(Self {
             bytes,
@@ -78,6 +64,27 @@ impl Outgoing {
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
+}
+
+/// The CCID message of a request, without the framing of any line.
+pub(super) fn message(request: &Request<'_>, slot: u8, sequence: u8) -> Result<Vec<u8>, TooLong> {
+    let (kind, option, data): (u8, u8, &[u8]) = match request {
+        Request::PowerOn(voltage) => (0x62, *voltage as u8, &[]),
+        Request::PowerOff => (0x63, 0, &[]),
+        Request::SlotStatus => (0x65, 0, &[]),
+        Request::Transfer(tpdu) => (0x6F, 0, tpdu),
+        Request::SetParameters(values) => (0x61, 0, values),
+        Request::Escape(data) => (0x6B, 0, data),
+    };
+    let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
+    if data.len() > MAX_DATA {
+        return Err(TooLong { length: data.len() });
+    }
+    let mut bytes = vec![kind];
+    bytes.extend(length.to_le_bytes());
+    bytes.extend([slot, sequence, option, 0, 0]);
+    bytes.extend(data);
+    Ok(bytes)
 }
 
 impl Request<'_> {
@@ -93,7 +100,7 @@ impl Request<'_> {
     }
 
     /// Message types that answer this request. Some emulators give the answer to reset in a slot status.
-    fn answers(&self) -> &'static [u8] {
+    pub(super) fn answers(&self) -> &'static [u8] {
         match self {
             Self::PowerOn(_) => &[DATA_BLOCK, SLOT_STATUS],
             Self::PowerOff | Self::SlotStatus => &[SLOT_STATUS],
@@ -350,14 +357,14 @@ const SYNC: u8 = 0x03;
 const FRAME_CONTROL: u8 = 0x06;
 const NAK_CONTROL: u8 = 0x15;
 const SLOT_CHANGE: u8 = 0x50;
-const DATA_BLOCK: u8 = 0x80;
-const SLOT_STATUS: u8 = 0x81;
-const PARAMETERS: u8 = 0x82;
-const ESCAPE: u8 = 0x83;
+pub(super) const DATA_BLOCK: u8 = 0x80;
+pub(super) const SLOT_STATUS: u8 = 0x81;
+pub(super) const PARAMETERS: u8 = 0x82;
+pub(super) const ESCAPE: u8 = 0x83;
 /// Sync, control, ten bytes of message head, checksum.
 const OVERHEAD: usize = 13;
 
-fn checksum(bytes: &[u8]) -> u8 {
+pub(super) fn checksum(bytes: &[u8]) -> u8 {
     bytes.iter().fold(0, |sum, byte| sum ^ byte)
 }
 
