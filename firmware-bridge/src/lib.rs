@@ -14,6 +14,7 @@ pub mod codec {
     pub mod framing;
     pub mod acs;
     pub mod sdt;
+    pub mod stx;
 }
 pub mod slot;
 pub mod card_slot;
