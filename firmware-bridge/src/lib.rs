@@ -24,6 +24,8 @@ pub mod tlv;
 pub mod authenticator;
 pub mod card_error;
 pub mod social_security;
+pub mod resident_id;
+pub mod result_string;
 pub mod reader;
 
 pub use card_error::CardReadError;
