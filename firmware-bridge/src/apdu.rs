@@ -1,13 +1,18 @@
 //! Commands and responses of ISO 7816-4 and their exchange under T=0.
-//! Never builds VERIFY or EXTERNAL AUTHENTICATE, and never prints more of a command than its instruction and
-//! length, or of a response than its length and status word.
+//! Never builds VERIFY, builds EXTERNAL AUTHENTICATE for `authenticator` alone and sends it once, and never prints
+//! more of a command than its instruction and length, or of a response than its length and status word.
+
+mod judged;
+
+pub use judged::RefusedCommand;
+pub(crate) use judged::forbidden;
 
 use std::fmt;
 
 use crate::card_slot::CardSlot;
 use crate::slot::SlotError;
 
-/// A command that only selects or reads.
+/// A command. One that anybody outside this crate can make only selects or reads.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CommandApdu {
     header: [u8; 4],
@@ -17,6 +22,8 @@ pub struct CommandApdu {
 #[derive(Clone, PartialEq, Eq)]
 enum Body {
     Data(Vec<u8>),
+    /// Data that go there and an answer that comes back, of a length not known.
+    Exchange(Vec<u8>),
     /// Length wanted; 0 means 256 or "whatever there is".
     Expected(u8),
 }
@@ -36,6 +43,33 @@ impl CommandApdu {
         Self { header: [0x00, READ_RECORD, tag, 0x00], body: Body::Expected(expected) }
     }
 
+    pub fn challenge(length: u8) -> Self {
+        Self { header: [0x00, GET_CHALLENGE, 0x00, 0x00], body: Body::Expected(length) }
+    }
+
+    pub(crate) fn internal_authenticate(factor: [u8; 8], source: [u8; 8]) -> Self {
+        let data = [factor, source].concat();
+        Self { header: [0x00, INTERNAL_AUTHENTICATE, 0x00, 0x00], body: Body::Exchange(data) }
+    }
+
+    /// `0A` is the key that opens the holder file. Only ever given to [`exchange_once`].
+    pub(crate) fn external_authenticate(answer: &[u8; 16]) -> Self {
+        let header = [0x00, EXTERNAL_AUTHENTICATE, 0x00, HOLDER_KEY];
+        Self { header, body: Body::Data(answer.to_vec()) }
+    }
+
+    /// Header, P3 and data; `None` when P3 and the data do not fit one another.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (header, rest) = bytes.split_first_chunk::<4>()?;
+        let body = match rest {
+            [] => Body::Expected(0),
+            [expected] => Body::Expected(*expected),
+            [length, data @ ..] if usize::from(*length) == data.len() => Body::Exchange(data.to_vec()),
+            [..] => return None,
+        };
+        Some(Self { header: *header, body })
+    }
+
     pub fn instruction(&self) -> u8 {
         let [_, instruction, _, _] = self.header;
         instruction
@@ -53,8 +87,8 @@ impl CommandApdu {
     fn tpdu(&self) -> Vec<u8> {
         let mut bytes = self.header.to_vec();
         match &self.body {
-            Body::Data(data) => {
-                bytes.push(u8::try_from(data.len()).expect("command data is an AID or a file identifier"));
+            Body::Data(data) | Body::Exchange(data) => {
+                bytes.push(u8::try_from(data.len()).expect("command data fit their one length byte"));
                 bytes.extend(data);
             }
             Body::Expected(length) => bytes.push(*length),
@@ -65,7 +99,7 @@ impl CommandApdu {
     fn longest_answer(&self) -> usize {
         match self.body {
             Body::Data(_) => 0,
-            Body::Expected(0) => 256,
+            Body::Expected(0) | Body::Exchange(_) => 256,
             Body::Expected(length) => usize::from(length),
         }
     }
@@ -80,8 +114,19 @@ impl StatusWord {
     pub const SECURITY_NOT_SATISFIED: Self = Self(0x6982);
     pub const FILE_NOT_FOUND: Self = Self(0x6A82);
     pub const RECORD_NOT_FOUND: Self = Self(0x6A83);
+    pub const KEY_NOT_FOUND: Self = Self(0x6A88);
+    pub const NOT_SUPPORTED: Self = Self(0x6A81);
     pub const WRONG_PARAMETERS: Self = Self(0x6A86);
     pub const WRONG_OFFSET: Self = Self(0x6B00);
+
+    /// How many wrong tries the card will still bear, where it said so.
+    pub fn tries_left(self) -> Option<u8> {
+        match self.0 {
+            0x63C0..=0x63CF => Some((self.0 & 0x0F) as u8),
+            0x6983 => Some(0),
+            _ => None,
+        }
+    }
 
     fn meaning(self) -> &'static str {
         match self.0 {
@@ -91,7 +136,7 @@ impl StatusWord {
             0x6700 => "wrong length",
             0x6981 => "wrong file structure",
             0x6982 => "security status not satisfied",
-            0x6983 => "PIN is blocked",
+            0x6983 => "PIN or key is blocked",
             0x6984 | 0x6985 => "conditions of use not satisfied",
             0x6986 => "no file selected",
             0x6A81 => "card or application is locked",
@@ -103,7 +148,7 @@ impl StatusWord {
             0x6D00 => "unknown instruction",
             0x6E00 => "unknown class",
             0x9303 => "application is locked for ever",
-            0x63C0..=0x63CF => "wrong PIN",
+            0x63C0..=0x63CF => "wrong PIN or answer",
             _ => "not in the list",
         }
     }
@@ -165,6 +210,14 @@ pub fn exchange(slot: &mut dyn CardSlot, command: &CommandApdu) -> Result<Respon
     Err(ApduError::Unending { instruction: command.instruction(), times: MOST_PARTS })
 }
 
+/// Exchanges one command that must not reach the card twice: nothing is repeated or corrected.
+pub(crate) fn exchange_once(
+    slot: &mut dyn CardSlot,
+    command: &CommandApdu,
+) -> Result<ResponseApdu, ApduError> {
+    split(command, slot.transfer_once(&command.tpdu())?)
+}
+
 fn split(command: &CommandApdu, mut bytes: Vec<u8>) -> Result<ResponseApdu, ApduError> {
     let instruction = command.instruction();
     let found = bytes.len();
@@ -184,6 +237,10 @@ fn split(command: &CommandApdu, mut bytes: Vec<u8>) -> Result<ResponseApdu, Apdu
 const SELECT: u8 = 0xA4;
 const READ_RECORD: u8 = 0xB2;
 const GET_RESPONSE: u8 = 0xC0;
+const GET_CHALLENGE: u8 = 0x84;
+const INTERNAL_AUTHENTICATE: u8 = 0x88;
+const EXTERNAL_AUTHENTICATE: u8 = 0x82;
+const HOLDER_KEY: u8 = 0x0A;
 /// A short response has at most 256 bytes; a card that announces more parts than this plays for time.
 const MOST_PARTS: u8 = 8;
 

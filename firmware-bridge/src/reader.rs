@@ -5,17 +5,22 @@ use std::time::Duration;
 
 use zhenyin_core::card::CardIdentity;
 
+use crate::apdu::{self, ApduError, CommandApdu, ResponseApdu};
 use crate::atr::Atr;
+use crate::authenticator::{AuthenticationError, Authenticator};
 use crate::card_error::CardReadError;
+use crate::card_slot::CardSlot;
 use crate::codec::ccid_serial::Counters;
 use crate::port::{CardPort, PortError};
 use crate::slot::{Slot, SlotError, SlotState};
-use crate::social_security;
+use crate::social_security::{self, Progress};
 
-/// A CCID-serial reader that has answered.
+/// A reader that has answered.
 pub struct Reader {
-    slot: Slot,
+    slot: Box<dyn CardSlot>,
     firmware: String,
+    authenticator: Option<Box<dyn Authenticator>>,
+    authentication: Option<AuthenticationError>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +47,22 @@ impl Reader {
             lost @ (ReaderError::PortLost { .. } | ReaderError::NoProtocol { .. }) => lost,
         })?;
         slot.notify_changes()?;
-        Ok(Self { slot, firmware })
+        Ok(Self::over(Box::new(slot), firmware))
+    }
+
+    /// A slot that has answered by itself already, such as one of PC/SC.
+    pub fn over(slot: Box<dyn CardSlot>, firmware: String) -> Self {
+        Self { slot, firmware, authenticator: None, authentication: None }
+    }
+
+    /// Who opens the holder file of 3.0 cards from now on; without one it stays locked.
+    pub fn set_authenticator(&mut self, authenticator: Option<Box<dyn Authenticator>>) {
+        self.authenticator = authenticator;
+    }
+
+    /// Why the last reading left the holder file locked although somebody was asked to open it.
+    pub fn authentication_error(&self) -> Option<&AuthenticationError> {
+        self.authentication.as_ref()
     }
 
     /// What the reader calls itself; empty when it does not say.
@@ -67,27 +87,31 @@ impl Reader {
     }
 
     /// Reads the card in the slot, within a minute whatever happens. A reading that failed on the way is begun
-    /// once more from the reset; a card that was taken out or exchanged is not.
+    /// once more from the reset, unless the card was taken out or exchanged meanwhile, or was given an answer to
+    /// its challenge: a second reading never tells of another card than the first one began with.
     pub fn read_card(&mut self) -> Result<CardIdentity, CardReadError> {
         self.slot.set_limit(Some(self.slot.now() + LIMIT));
-        let mut result = self.read_once();
+        self.authentication = None;
+        let mut first = Attempt::default();
+        let mut result = self.read_once(&mut first);
         if result.as_ref().is_err_and(CardReadError::worth_another_try)
+            && !first.progress.answer_sent
             && matches!(self.slot.status(), Ok(SlotState::Present))
         {
-            result = self.read_once();
+            let mut second = Attempt::default();
+            result = self.read_once(&mut second);
+            if second.is_of_another_card(&first) {
+                result = Err(CardReadError::Swapped);
+            }
+            first = second;
         }
+        self.authentication = first.progress.authentication;
         self.slot.set_limit(None);
         result
     }
 
-    fn read_once(&mut self) -> Result<CardIdentity, CardReadError> {
-        let result = self.power_and_read();
-        // The reading stands whatever the reader says to this, and the next one begins with a reset anyway.
-        let _ = self.slot.power_off();
-        result
-    }
-
-    fn power_and_read(&mut self) -> Result<CardIdentity, CardReadError> {
+    /// Powers the card and returns its answer to reset.
+    pub fn reset_card(&mut self) -> Result<Vec<u8>, CardReadError> {
         let bytes = self.slot.power_on().map_err(|error| {
             if matches!(error, SlotError::NoCard) { CardReadError::NoCard } else { error.into() }
         })?;
@@ -96,7 +120,49 @@ impl Reader {
             return Err(CardReadError::Protocol);
         }
         self.slot.set_parameters(atr.t0_parameters())?;
-        social_security::read(&mut self.slot)
+        Ok(bytes)
+    }
+
+    /// One command to the card that was reset, for diagnosis.
+    pub fn exchange(&mut self, command: &CommandApdu) -> Result<ResponseApdu, ApduError> {
+        apdu::exchange(self.slot.as_mut(), command)
+    }
+
+    /// Takes the power from the card.
+    pub fn release_card(&mut self) {
+        // Whatever the reader says to this: the next reading begins with a reset anyway.
+        let _ = self.slot.power_off();
+    }
+
+    fn read_once(&mut self, attempt: &mut Attempt) -> Result<CardIdentity, CardReadError> {
+        let result = self.power_and_read(attempt);
+        self.release_card();
+        result
+    }
+
+    fn power_and_read(&mut self, attempt: &mut Attempt) -> Result<CardIdentity, CardReadError> {
+        let bytes = self.reset_card()?;
+        attempt.insertions = Some(self.slot.insertions());
+        let atr = Atr::parse(&bytes).map_err(|source| CardReadError::Atr { bytes: hex(&bytes), source })?;
+        let authenticator = self.authenticator.as_mut().map(|inner| inner.as_mut() as &mut dyn Authenticator);
+        social_security::read(self.slot.as_mut(), atr.historical(), authenticator, &mut attempt.progress)
+    }
+}
+
+/// One way through a card, from the reset on.
+#[derive(Default)]
+struct Attempt {
+    /// Count of insertions when the card answered its reset.
+    insertions: Option<u64>,
+    progress: Progress,
+}
+
+impl Attempt {
+    /// Whether anything says that the card changed since `earlier`.
+    fn is_of_another_card(&self, earlier: &Self) -> bool {
+        let differs = |(now, then)| now != then;
+        self.insertions.zip(earlier.insertions).is_some_and(differs)
+            || self.progress.code.as_ref().zip(earlier.progress.code.as_ref()).is_some_and(|(a, b)| a != b)
     }
 }
 

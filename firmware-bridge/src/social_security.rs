@@ -1,37 +1,79 @@
 //! Reading a 社会保障卡: the issuance file EF05 and the holder file EF06, record by record, by tag.
-//! Never asks for a PIN or key, never takes a record that is not the one asked for, and never puts together
+//! Never asks for a PIN, leaves keys to `authenticator`, never takes a record that is not the one asked for, and never puts together
 //! records of two cards: the 卡识别码 is read first and last and must be the same.
 
 mod fields;
 
-use zhenyin_core::card::{CardAlgorithm, CardIdentity, HolderData};
+use zhenyin_core::card::{CardAlgorithm, CardCode, CardIdentity, CardWarning, HolderData};
 
 use crate::apdu::{self, CommandApdu, StatusWord};
+use crate::authenticator::{self, AuthenticationError, Authenticator, CardFacts};
 use crate::card_error::{CardReadError, Step};
 use crate::card_slot::CardSlot;
 use crate::tlv;
 use fields::{HolderRecords, IssuanceRecords};
 
+/// How far a reading came, also when it failed: what decides whether it may be begun again.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// The 卡识别码 as first read.
+    pub code: Option<CardCode>,
+    /// Why the holder file stayed closed, where somebody was asked to open it.
+    pub authentication: Option<AuthenticationError>,
+    /// Whether the card was given an answer. Then it is never tried again by itself.
+    pub answer_sent: bool,
+}
+
 /// Reads the powered card in `slot`. Numbers of records differ between card versions, tags do not.
-pub fn read(slot: &mut dyn CardSlot) -> Result<CardIdentity, CardReadError> {
+pub fn read(
+    slot: &mut dyn CardSlot,
+    historical: &[u8],
+    authenticator: Option<&mut (dyn Authenticator + '_)>,
+    progress: &mut Progress,
+) -> Result<CardIdentity, CardReadError> {
     let selected = apdu::exchange(slot, &CommandApdu::select_application(&SOCIAL_SECURITY))?;
     if selected.status != StatusWord::OK {
         return Err(CardReadError::NotSocialSecurity { status: selected.status });
     }
-    let issuance = read_issuance(slot, algorithm(&selected.data))?;
+    let issuance = read_issuance(slot, algorithm(&selected.data), progress)?;
+    let mut warnings = Vec::new();
+    if let (Some(authenticator), Some(code), b"3.") = (authenticator, &progress.code, issuance.generation()) {
+        let facts =
+            CardFacts { code: code.clone(), algorithm: issuance.algorithm, historical: historical.to_vec() };
+        warnings.extend(authenticate(slot, authenticator, &facts, progress)?);
+    }
     let holder = read_holder(slot)?;
     let again = read_code(slot)?;
     slot.check_unchanged()?;
     if again != issuance.code {
         return Err(CardReadError::Swapped);
     }
-    let mut warnings = Vec::new();
     let issued = issuance.decode(&mut warnings)?;
     let holder = match holder {
         Some(records) => HolderData::Read(records.decode(&mut warnings)?),
         None => HolderData::Locked,
     };
     Ok(CardIdentity { issued, holder, warnings })
+}
+
+/// Lets the holder file be opened. Where that fails, the reading goes on without it and a warning says so.
+fn authenticate(
+    slot: &mut dyn CardSlot,
+    authenticator: &mut dyn Authenticator,
+    facts: &CardFacts,
+    progress: &mut Progress,
+) -> Result<Option<CardWarning>, CardReadError> {
+    let Err(error) = authenticator::open_holder(slot, authenticator, facts) else {
+        progress.answer_sent = true;
+        return Ok(None);
+    };
+    progress.answer_sent = error.was_sent();
+    match error.into_slot_error() {
+        Ok(slot_error) => return Err(slot_error.into()),
+        Err(error) => progress.authentication = Some(error),
+    }
+    let sent = progress.answer_sent;
+    Ok(Some(if sent { CardWarning::AuthenticationRefused } else { CardWarning::AuthenticationMissing }))
 }
 
 /// From the file control information of the application; 3DES where it says nothing.
@@ -45,11 +87,13 @@ fn algorithm(control: &[u8]) -> CardAlgorithm {
 fn read_issuance(
     slot: &mut dyn CardSlot,
     algorithm: CardAlgorithm,
+    progress: &mut Progress,
 ) -> Result<IssuanceRecords, CardReadError> {
-    select(slot, EF05)?.required(EF05)?;
+    let code = read_code(slot)?;
+    progress.code = <[u8; 16]>::try_from(code.as_slice()).ok().map(CardCode::new);
     Ok(IssuanceRecords {
         algorithm,
-        code: read_record(slot, CODE)?.required(CODE)?,
+        code,
         version: read_record(slot, VERSION)?.required(VERSION)?,
         issued: read_record(slot, ISSUED)?.unlocked(ISSUED)?,
         expires: read_record(slot, EXPIRES)?.unlocked(EXPIRES)?,

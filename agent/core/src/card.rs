@@ -272,6 +272,10 @@ pub enum CardWarning {
     BirthDateDiffers,
     /// Sex on the card differs from the one in the identity number.
     SexDiffers,
+    /// The holder file stayed locked because nobody answered the card's challenge; no try was spent.
+    AuthenticationMissing,
+    /// The holder file stayed locked because the card refused the answer to its challenge, which costs a try.
+    AuthenticationRefused,
     /// A date, region or code besides the identity number and the name is not in its format and was left out.
     FieldUnreadable,
 }

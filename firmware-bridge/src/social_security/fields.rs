@@ -20,6 +20,11 @@ pub(super) struct IssuanceRecords {
 }
 
 impl IssuanceRecords {
+    /// The first two characters of the version: `3.` is a card whose holder file has a lock.
+    pub(super) fn generation(&self) -> &[u8] {
+        self.version.get(..2).unwrap_or_default()
+    }
+
     pub(super) fn decode(self, warnings: &mut Vec<CardWarning>) -> Result<IssuedCard, CardReadError> {
         let found = self.code.len();
         let code = <[u8; 16]>::try_from(self.code).map_err(|_| CardReadError::RecordLength {
