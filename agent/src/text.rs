@@ -167,6 +167,7 @@ const FAULTS: &[(Fault, &str, &str)] = &[
         "注册码无效，请索取新码",
         "the enrolment code is refused: ask for a new one",
     ),
+    (Fault::AgentStopping, "程序正在停止，请稍候重新开始", "the agent is stopping: start again in a moment"),
     (Fault::WorkerPanicked, "内部错误，已自动重启；请报告", "an internal error, restarted: report it"),
 ];
 

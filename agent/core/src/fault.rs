@@ -100,6 +100,7 @@ faults! {
     ReferencesDamaged     "references.file.damaged"      Integrity Warn      false
     ConfigInvalid         "config.file.invalid"          Policy    Error     false
     EnrolmentCodeRefused  "enrolment.code.refused"       Policy    Warn      true
+    AgentStopping         "agent.run.stopping"           Policy    Info      true
     WorkerPanicked        "worker.thread.panicked"       Bug       Warn      true
 }
 

@@ -204,9 +204,29 @@ pub struct Terminal {
     outputs: VecDeque<Output>,
 }
 
-/// A device's present fault and since when.
+/// What is wrong with a device, if anything.
 #[derive(Clone, Copy, Debug, Default)]
-struct DeviceHealth(Option<(Fault, Boottime)>);
+struct DeviceHealth(Option<Trouble>);
+
+#[derive(Clone, Copy, Debug)]
+struct Trouble {
+    fault: Fault,
+    since: Boottime,
+    /// When it was last found not to work.
+    seen: Boottime,
+}
+
+impl DeviceHealth {
+    fn fault(&self) -> Option<Fault> {
+        self.0.map(|trouble| trouble.fault)
+    }
+
+    /// Worth a try: nothing is known to be wrong, or it was found wrong a while ago and may have mended itself.
+    /// The camera is off between acts, so only an act can find out.
+    fn may_work(&self, now: Now) -> bool {
+        self.0.is_none_or(|t| t.fault.is_retryable() && now.boottime.saturating_since(t.seen) >= RETRY)
+    }
+}
 
 impl Terminal {
     /// Starts the chain or goes on with it; records the start, and a gap when the last run did not say goodbye.
@@ -294,8 +314,8 @@ impl Terminal {
             terminal: self.chain.grant().terminal(),
             chain: self.chain.grant().chain(),
             operator: self.operator.as_ref().map(|o| (o.name.clone(), o.role.clone())),
-            camera: self.camera.0.map(|(fault, _)| fault),
-            reader: self.reader.0.map(|(fault, _)| fault),
+            camera: self.camera.fault(),
+            reader: self.reader.fault(),
             face_pack: self.pack_rules.map(|r| r.model.short()),
             recording: self.recording.fault,
             clock: now.trust,
@@ -344,20 +364,20 @@ impl Terminal {
         let health = if device == Device::Camera { &mut self.camera } else { &mut self.reader };
         match (health.0, state) {
             (None, Err(fault)) => {
-                health.0 = Some((fault, now.boottime));
+                health.0 = Some(Trouble { fault, since: now.boottime, seen: now.boottime });
                 self.record(&DeviceDegraded { device, fault: fault.code().to_owned() }, now);
-                if device == Device::Camera {
-                    self.camera_gone(now);
-                }
-            }
-            (Some((_, since)), Ok(())) => {
-                health.0 = None;
-                let after_s = now.boottime.saturating_since(since).as_secs();
-                self.record(&DeviceRecovered { device, after_s }, now);
             }
             // One fault may turn into another on the way; the record has the first.
-            (Some((_, since)), Err(fault)) => health.0 = Some((fault, since)),
+            (Some(trouble), Err(fault)) => health.0 = Some(Trouble { fault, seen: now.boottime, ..trouble }),
+            (Some(trouble), Ok(())) => {
+                health.0 = None;
+                let after_s = now.boottime.saturating_since(trouble.since).as_secs();
+                self.record(&DeviceRecovered { device, after_s }, now);
+            }
             (None, Ok(())) => {}
+        }
+        if device == Device::Camera && state.is_err() {
+            self.camera_gone(now);
         }
     }
 
@@ -374,4 +394,6 @@ impl Terminal {
 
 /// Wall time that moved this much against boot time has been set, not disciplined.
 const CLOCK_STEP: Duration = Duration::from_secs(2);
+/// A device that failed is tried again by the next act after this time.
+const RETRY: Duration = Duration::from_secs(10);
 const HEARTBEAT: Duration = Duration::from_secs(15 * 60);

@@ -2,16 +2,18 @@
 //! Never a test: it measures and prints; ratios of one run are the useful part.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Context as _;
 use zhenyin_core::api::{Outcome, Request};
-use zhenyin_models::bench as models;
+use zhenyin_models::{Frame, Pack, Pipeline, bench as models};
 use zhenyin_tests::bench::journal::journal_bench;
 use zhenyin_tests::card_reader::bench::card_read;
 use zhenyin_tests::card_reader::cards::CardSpec;
 use zhenyin_tests::card_reader::device::Echo;
-use zhenyin_tests::demo::find_pack;
+use zhenyin_tests::demo::{find_pack, shared};
+use zhenyin_tests::subjects::usable;
 use zhenyin_tests::world::World;
 
 fn main() -> anyhow::Result<()> {
@@ -19,7 +21,7 @@ fn main() -> anyhow::Result<()> {
     print("frame → observation (one thread)")?;
     let pack = match find_pack(folder.path()) {
         Ok(pack) => {
-            print(&models::run(&pack, None, 50)?.to_string())?;
+            print(&models::run(&pack, face(&pack)?.as_ref(), 50)?.to_string())?;
             Some(pack)
         }
         Err(error) => {
@@ -44,7 +46,14 @@ fn main() -> anyhow::Result<()> {
     whole_terminal(folder.path(), pack.as_deref())
 }
 
-fn whole_terminal(folder: &std::path::Path, pack: Option<&std::path::Path>) -> anyhow::Result<()> {
+/// A frame that shows a face, when there are pictures of people.
+fn face(pack: &Path) -> anyhow::Result<Option<Frame>> {
+    let Some(people) = shared("faces/dev/lfw10") else { return Ok(None) };
+    let pipeline = Pipeline::new(&Pack::load(pack)?)?;
+    Ok(usable(&people, &pipeline, 1)?.into_iter().next())
+}
+
+fn whole_terminal(folder: &Path, pack: Option<&Path>) -> anyhow::Result<()> {
     let before = resident()?;
     let mut world = World::build(&folder.join("world"), pack)?;
     world.until("the reader answering", |s| s.reader.is_none())?;

@@ -186,7 +186,7 @@ impl Terminal {
             now,
             pepper: &self.pepper,
             face: self.face_rules(),
-            camera_works: self.camera.0.is_none(),
+            camera_works: self.camera.may_work(now),
             face_rests: self.face_limit.resting(now.boottime),
             pin_rests: self.pin_limit.resting(now.boottime),
             policy_in_force: self.policy_in_force(now),

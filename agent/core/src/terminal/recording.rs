@@ -155,7 +155,7 @@ impl Terminal {
         if self.stopping {
             return;
         }
-        self.abort_act(Fault::JournalCommitFailed);
+        self.abort_act(Fault::AgentStopping);
         if let Some(operator) = self.operator.take() {
             let (subject, cause) = (Some(operator.operator), CloseCause::AgentStopped);
             self.record(&SessionClosed { subject, cause }, now);
