@@ -15,7 +15,11 @@ pub mod codec {
     pub mod acs;
     pub mod sdt;
     pub mod stx;
+    pub mod line_scan;
 }
+pub mod probe;
+pub mod scanner;
+pub mod resident_reader;
 pub mod slot;
 pub mod card_slot;
 pub mod atr;
@@ -29,6 +33,6 @@ pub mod result_string;
 pub mod reader;
 
 pub use card_error::CardReadError;
-pub use port::{CardPort, PortError, SerialCardPort};
+pub use port::{CardPort, LineSettings, PortError, SerialCardPort};
 pub use reader::{Reader, ReaderError};
 pub use slot::SlotState;

@@ -39,14 +39,39 @@ pub struct SerialCardPort {
     line: Box<dyn SerialPort>,
 }
 
+/// Speed and stop bits of a line; always 8 data bits, no parity, no flow control.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LineSettings {
+    pub baud: u32,
+    pub two_stop_bits: bool,
+}
+
+impl LineSettings {
+    /// What libccid's serial driver sets (`ccid_serial.c`).
+    pub const CCID: Self = Self { baud: BAUD_RATE, two_stop_bits: true };
+    /// Resident ID readers, and card readers that keep to one stop bit.
+    pub const ONE_STOP_BIT: Self = Self { baud: BAUD_RATE, two_stop_bits: false };
+    /// ACS readers until somebody tells them otherwise; most scanners too.
+    pub const SLOW: Self = Self { baud: 9600, two_stop_bits: false };
+}
+
+impl std::fmt::Display for LineSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} 8N{}", self.baud, if self.two_stop_bits { 2 } else { 1 })
+    }
+}
+
 impl SerialCardPort {
-    /// Opens `path` with 115200 baud, 8 data bits, no parity, 2 stop bits, no flow control: the settings of
-    /// libccid's serial driver (`ccid_serial.c`).
+    /// Opens `path` with the settings of CCID-serial readers.
     pub fn open(path: &str) -> Result<Self, PortError> {
-        let mut line = serialport::new(path, BAUD_RATE)
+        Self::open_with(path, LineSettings::CCID)
+    }
+
+    pub fn open_with(path: &str, settings: LineSettings) -> Result<Self, PortError> {
+        let mut line = serialport::new(path, settings.baud)
             .data_bits(DataBits::Eight)
             .parity(Parity::None)
-            .stop_bits(StopBits::Two)
+            .stop_bits(if settings.two_stop_bits { StopBits::Two } else { StopBits::One })
             .flow_control(FlowControl::None)
             .open()
             .map_err(|source| refused(path, source))?;

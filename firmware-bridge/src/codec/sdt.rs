@@ -142,7 +142,9 @@ impl Receiver {
         self.awaited = Some(command);
     }
 
+    /// Bytes of a frame that was not complete count as thrown away.
     pub fn reset(&mut self) {
+        self.dropped += self.buffer.len() as u64;
         self.buffer.zeroize();
         self.awaited = None;
     }
