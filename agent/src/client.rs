@@ -60,6 +60,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::Token`] when no agent has run with this state directory.
     pub fn new(address: SocketAddr, state: &Path) -> Result<Self, ClientError> {
+        crate::tls::install_crypto_provider();
         let token = ApiToken::read(state)?;
         let http = reqwest::Client::builder()
             .no_proxy()

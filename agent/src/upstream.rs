@@ -2,7 +2,6 @@
 //! Never believes an answer (the core does, by receipt) and never follows a redirect with our events.
 
 use std::path::PathBuf;
-use std::sync::Once;
 use std::time::Duration;
 
 use reqwest::{Client, Response, StatusCode, header};
@@ -45,7 +44,7 @@ impl Upstream {
     /// # Errors
     /// [`UpstreamError`] when the certificate file is not usable.
     pub fn new(url: &str, ca_file: Option<&PathBuf>) -> Result<Self, UpstreamError> {
-        install_crypto_provider();
+        crate::tls::install_crypto_provider();
         let mut builder = Client::builder()
             .connect_timeout(CONNECT)
             .timeout(TOTAL)
@@ -144,12 +143,4 @@ fn kind_of(error: &reqwest::Error) -> &'static str {
     } else {
         "connection broke"
     }
-}
-
-fn install_crypto_provider() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        // An error means that one is installed already, which does as well.
-        let _installed = rustls::crypto::ring::default_provider().install_default();
-    });
 }

@@ -68,6 +68,20 @@ fn every_command_says_what_to_do_first() {
 }
 
 #[test]
+fn an_agent_that_has_ended_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    // What a killed agent leaves behind.
+    std::fs::write(folder.path().join("api.token"), "left over").unwrap();
+    let path = config(
+        folder.path(),
+        &format!("version = 1\nstate = '{}'\napi.listen = '127.0.0.1:{port}'", folder.path().display()),
+    );
+    check(&["--config", &path, "status"], 1, "zhenyin run");
+    check(&["--config", &path, "card", "read"], 1, "zhenyin run");
+}
+
+#[test]
 fn an_upstream_that_is_not_there_is_named() {
     let folder = tempfile::tempdir().unwrap();
     // A port that was free a moment ago and that nobody listens on.

@@ -85,10 +85,19 @@ fn show(reader: &JournalReader, last: u64, json: bool) -> anyhow::Result<()> {
             envelope.time.rfc3339(),
             envelope.kind,
             subject,
-            envelope.data
+            shortened(&envelope.data.to_string())
         ))?;
     }
     Ok(())
+}
+
+/// Grants and receipts are long; `--json` has them whole.
+fn shortened(data: &str) -> String {
+    const WIDTH: usize = 160;
+    match data.char_indices().nth(WIDTH) {
+        Some((end, _)) => format!("{}…", &data[..end]),
+        None => data.to_owned(),
+    }
 }
 
 fn verify(reader: &JournalReader, enrolment: &TerminalEnrolment) -> anyhow::Result<()> {
