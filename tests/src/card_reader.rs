@@ -3,9 +3,14 @@
 
 pub mod bench;
 pub mod cards;
+pub mod peer;
 pub mod device;
 pub mod fault;
 pub mod memory;
+pub mod psam;
+pub mod resident;
+pub mod scanner;
+pub mod slot_device;
 pub mod pty;
 pub mod transcript;
 
@@ -13,5 +18,10 @@ pub use cards::{CardSpec, SimulatedCard};
 pub use device::{Device, Echo};
 pub use fault::{Fault, When};
 pub use memory::MemoryPort;
+pub use peer::Peer;
+pub use psam::SimulatedPsam;
 pub use pty::PtyReader;
+pub use resident::{ResidentCard, ResidentDevice};
+pub use scanner::ScannerDevice;
+pub use slot_device::{SlotDevice, Wire};
 pub use transcript::{TranscriptPort, TranscriptRecorder};

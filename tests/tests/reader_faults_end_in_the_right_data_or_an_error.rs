@@ -140,7 +140,8 @@ fn a_reader_that_tells_of_no_change_hides_none() {
     assert_eq!(desk.reader.poll_slot().unwrap(), SlotState::Present);
     assert_ne!(desk.reader.insertions(), seen);
     desk.inject(When::Record(0x09), Fault::Swap { card: Box::new(CardSpec::version_2()), noticed: true });
-    // Seen as a card that fell silent: what is read after that is all of the card that is in now.
+    // Seen as a card that fell silent. The second try meets another card than the first began with, and says so.
+    assert!(matches!(desk.read().0, Err(CardReadError::Swapped)));
     assert_eq!(desk.read().0.unwrap(), first);
 }
 

@@ -1,5 +1,5 @@
 //! Synthetic social security cards: command bytes in, answer bytes out, as a T=0 card gives them.
-//! Never knows how its bytes travel, and never answers a PIN or key command with success.
+//! Never knows how its bytes travel, and never answers a PIN command with success. Its key is a toy.
 
 use encoding_rs::GB18030;
 
@@ -25,6 +25,10 @@ pub struct CardSpec {
     pub name_extension: bool,
     /// EF06 answers 6982.
     pub holder_locked: bool,
+    /// What opens EF06 when it is locked, with the toy cipher of these tests; without it nothing does.
+    pub holder_key: Option<u8>,
+    /// What the application says of its algorithm when it is selected: 1 3DES, 2 SSF33, 3 SM4.
+    pub algorithm: Option<u8>,
     /// Record 07 answers 6982.
     pub number_locked: bool,
     /// The card has no social security application.
@@ -58,6 +62,8 @@ impl CardSpec {
             atr: ATR.to_vec(),
             name_extension: true,
             holder_locked: false,
+            holder_key: None,
+            algorithm: None,
             number_locked: false,
             foreign: false,
             old_select: false,
@@ -68,6 +74,11 @@ impl CardSpec {
     /// 张三, card version 3.0: holder data is locked.
     pub fn version_3() -> Self {
         Self { version: "3.00", holder_locked: true, ..Self::version_2() }
+    }
+
+    /// 张三, card version 3.0 with SM4, whose holder file opens with the toy key `0x5A`.
+    pub fn with_key() -> Self {
+        Self { holder_key: Some(0x5A), algorithm: Some(3), ..Self::version_3() }
     }
 
     /// 李四, card version 2.0, every field different from 张三's.
@@ -121,6 +132,16 @@ pub struct SimulatedCard {
     pending: Vec<u8>,
     /// Instructions received since the card was made, for tests that something was never sent.
     instructions: Vec<u8>,
+    opened: bool,
+    /// Good for the next command only.
+    challenge: Option<[u8; 8]>,
+    challenges: u8,
+    tries_left: u8,
+}
+
+/// The cipher of synthetic cards and PSAMs: no secret, no strength, only a difference.
+pub fn toy_cipher(key: u8, factor: [u8; 8], source: [u8; 8]) -> [u8; 8] {
+    std::array::from_fn(|at| (factor[at] ^ source[7 - at]).rotate_left(3).wrapping_add(key))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,7 +154,16 @@ enum Selected {
 
 impl SimulatedCard {
     pub fn new(spec: CardSpec) -> Self {
-        Self { spec, selected: Selected::Nothing, pending: Vec::new(), instructions: Vec::new() }
+        Self {
+            spec,
+            selected: Selected::Nothing,
+            pending: Vec::new(),
+            instructions: Vec::new(),
+            opened: false,
+            challenge: None,
+            challenges: 0,
+            tries_left: 3,
+        }
     }
 
     pub fn spec(&self) -> &CardSpec {
@@ -153,6 +183,8 @@ impl SimulatedCard {
     pub fn reset(&mut self) -> Option<Vec<u8>> {
         self.selected = Selected::Nothing;
         self.pending.clear();
+        self.opened = false;
+        self.challenge = None;
         (!self.spec.mute).then(|| self.spec.atr.clone())
     }
 
@@ -161,16 +193,49 @@ impl SimulatedCard {
         let [class, instruction, p1, p2, p3, data @ ..] = tpdu else { return status(0x6700) };
         self.instructions.push(*instruction);
         let pending = std::mem::take(&mut self.pending);
+        let challenge = self.challenge.take();
         match (class, instruction) {
             (0, 0xA4) => self.select(*p1, data),
             (0, 0xB2) => self.read_record(*p1, *p2, *p3),
             (0, 0xC0) => answer(&pending, *p3),
-            (0, 0x84) => answer(b"\x01\x23\x45\x67\x89\xAB\xCD\xEF", *p3),
+            (0, 0x84) => {
+                self.challenges += 1;
+                let fresh = [0x01, 0x23, 0x45, 0x67, 0x89, 0xAB, 0xCD, self.challenges];
+                self.challenge = Some(fresh);
+                answer(&fresh, *p3)
+            }
             (0, 0x20) => status(0x63C2),
-            (0, 0x82) => status(0x6982),
+            (0, 0x88) => self.prove(data),
+            (0, 0x82) => self.open(challenge, (*p1, *p2), data),
             (0, _) => status(0x6D00),
             _ => status(0x6E00),
         }
+    }
+
+    fn prove(&mut self, data: &[u8]) -> Vec<u8> {
+        let (Some(key), Some((factor, source))) = (self.spec.holder_key, halves(data)) else {
+            return status(0x6A88);
+        };
+        self.pending = toy_cipher(key, factor, source).to_vec();
+        status(0x6108)
+    }
+
+    /// A right answer opens EF06 until the next reset; a wrong one costs a try.
+    fn open(&mut self, challenge: Option<[u8; 8]>, key_at: (u8, u8), data: &[u8]) -> Vec<u8> {
+        let Some(key) = self.spec.holder_key else { return status(0x6982) };
+        let (Some(challenge), Some((result, factor)), (0x00, 0x0A)) = (challenge, halves(data), key_at)
+        else {
+            return status(0x6985);
+        };
+        if self.tries_left == 0 {
+            return status(0x6983);
+        }
+        if result == toy_cipher(key, factor, challenge) {
+            self.opened = true;
+            return status(0x9000);
+        }
+        self.tries_left -= 1;
+        status(0x63C0 | u16::from(self.tries_left))
     }
 
     fn select(&mut self, p1: u8, data: &[u8]) -> Vec<u8> {
@@ -178,7 +243,7 @@ impl SimulatedCard {
         match (p1, data) {
             (4, aid) if aid == SOCIAL_SECURITY && !self.spec.foreign => {
                 self.selected = Selected::Application;
-                self.pending = [&[0x6F, 0x11, 0x84, 0x0F], aid].concat();
+                self.pending = control_information(aid, self.spec.algorithm);
                 status(0x6100 | self.pending.len() as u16)
             }
             (_, [0xEF, file @ (0x05 | 0x06)]) if by_file && self.selected != Selected::Nothing => {
@@ -193,7 +258,7 @@ impl SimulatedCard {
     fn read_record(&mut self, p1: u8, p2: u8, expected: u8) -> Vec<u8> {
         let records = match self.selected {
             Selected::Nothing | Selected::Application => return status(0x6986),
-            Selected::Holder if self.spec.holder_locked => return status(0x6982),
+            Selected::Holder if self.spec.holder_locked && !self.opened => return status(0x6982),
             Selected::Issuance => self.spec.issuance(),
             Selected::Holder => self.spec.holder(),
         };
@@ -209,6 +274,20 @@ impl SimulatedCard {
             None => status(0x6A83),
         }
     }
+}
+
+fn halves(data: &[u8]) -> Option<([u8; 8], [u8; 8])> {
+    let (first, second) = data.split_first_chunk()?;
+    Some((*first, second.try_into().ok()?))
+}
+
+/// Name of the application and, where the card tells it, its algorithm.
+fn control_information(aid: &[u8], algorithm: Option<u8>) -> Vec<u8> {
+    let told: Vec<u8> = match algorithm {
+        Some(code) => vec![0xA5, 0x06, 0x9F, 0x0C, 0x03, 0x86, 0x01, code],
+        None => Vec::new(),
+    };
+    [&[0x6F, (2 + aid.len() + told.len()) as u8, 0x84, aid.len() as u8], aid, &told].concat()
 }
 
 /// The data when its length was asked for exactly, otherwise the length to ask for.
