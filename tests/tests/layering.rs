@@ -22,7 +22,7 @@ const ARROWS: [(&str, &[&str]); 6] = [
 ];
 
 /// Files of the agent that any other may import: they own no device and no connection.
-const AGENT_FOUNDATIONS: [&str; 7] =
+const AGENT_FOUNDATIONS: [&str; 8] =
     ["clock", "config", "data_key", "durable_file", "latest", "telemetry", "text", "tls"];
 /// Files of the agent that join adapters, for the daemon or for one command. All others are adapters: they
 /// import foundations only.
