@@ -22,6 +22,8 @@ pub mod scanner;
 pub mod resident_reader;
 pub mod slot;
 pub mod card_slot;
+#[cfg(feature = "pcsc")]
+pub mod pcsc_slot;
 pub mod atr;
 pub mod apdu;
 pub mod tlv;
