@@ -77,7 +77,8 @@ impl Agent {
             }
             other => other?,
         };
-        let pack = load_pack(config)?;
+        // Without a camera face is off by decision, and the models need not be loaded.
+        let pack = if camera.is_some() { load_pack(config)? } else { None };
         let (wakes, inbox) = mpsc::channel();
         let report = {
             let wakes = wakes.clone();
@@ -285,11 +286,7 @@ fn start_camera(
     wakes: &mpsc::Sender<Wake>,
 ) -> anyhow::Result<Option<CameraThread>> {
     // Without a pack face is off by decision, which is no fault of the camera.
-    let Some((_, pipeline)) = pack else { return Ok(None) };
-    let Some(open) = open else {
-        let _gone = wakes.send(Wake::Input(Input::Camera(Err(Fault::CameraAbsent))));
-        return Ok(None);
-    };
+    let (Some(open), Some((_, pipeline))) = (open, pack) else { return Ok(None) };
     let (frames, newest) = latest::<(Boottime, Frame)>();
     let observed = wakes.clone();
     face::start(pipeline, newest, move |report| {

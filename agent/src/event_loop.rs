@@ -251,7 +251,7 @@ impl EventLoop {
     fn reply(&mut self, reply: Reply) {
         tracing::info!(
             session = reply.session.0,
-            outcome = ?std::mem::discriminant(&reply.outcome),
+            outcome = reply.outcome.code(),
             events = reply.events.len(),
             "act ended"
         );

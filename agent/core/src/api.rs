@@ -137,6 +137,23 @@ pub enum Outcome {
     },
 }
 
+impl Outcome {
+    /// The name of the outcome, for the log: nothing of the person in it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::SignedIn { .. } => "signed-in",
+            Self::SignedOut { .. } => "signed-out",
+            Self::NotSignedIn { .. } => "not-signed-in",
+            Self::Verified { .. } => "verified",
+            Self::NotVerified { .. } => "not-verified",
+            Self::Enrolled { .. } => "enrolled",
+            Self::NotEnrolled { .. } => "not-enrolled",
+            Self::CardRead { .. } => "card-read",
+            Self::Failed { .. } => "failed",
+        }
+    }
+}
+
 /// The last word on one act: its outcome and the events that record it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reply {

@@ -8,12 +8,25 @@ use zhenyin_core::api::{Answer, DocumentKind, Outcome, Reply, Request, Status, S
 use zhenyin_core::decision::DocumentCheck;
 use zhenyin_core::pin::Pin;
 
-use crate::client::{Client, Event};
+use crate::client::{Client, Event, Session};
 use crate::text;
 
 /// Begins the act and sees it to its end. An outcome that is not a success makes the command fail.
 pub(super) async fn follow(client: &Client, request: &Request) -> anyhow::Result<()> {
     let mut session = client.begin(request).await?;
+    let id = session.id;
+    let ended = tokio::select! {
+        ended = see_to_its_end(client, &mut session) => ended,
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+    };
+    if ended.is_err() {
+        // Else the act would hold the workstation until its deadline. An act that is over refuses, which is fine.
+        let _over = client.answer(id, &Answer::Cancel).await;
+    }
+    ended
+}
+
+async fn see_to_its_end(client: &Client, session: &mut Session) -> anyhow::Result<()> {
     let mut shown = None;
     while let Some(event) = session.next().await? {
         match event {
