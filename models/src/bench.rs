@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
+use zhenyin_core::biometric::FaceObservation;
 
 use crate::detect::{Detection, Subjects, subjects};
 use crate::frame::Frame;
@@ -15,6 +16,7 @@ use crate::pipeline::{ObserveError, Pipeline};
 use crate::quality::{assess, measure};
 use crate::rehearsal::test_card;
 use crate::resample::{Point, Rect};
+use crate::track::TrackState;
 
 #[derive(Debug, Error)]
 pub enum BenchError {
@@ -78,6 +80,73 @@ pub fn run(folder: &Path, frame: Option<&Frame>, rounds: usize) -> Result<BenchR
         resident: memory("VmRSS:"),
         peak_resident: memory("VmHWM:"),
     })
+}
+
+/// Whole frames, as a camera would give them one after the other.
+#[derive(Clone, Copy, Debug)]
+pub struct FramesReport {
+    pub frames: usize,
+    /// Frames that went through all stages.
+    pub usable: usize,
+    pub load: Duration,
+    /// Every frame searched whole.
+    pub observe: Cost,
+    /// Faces followed from frame to frame.
+    pub observe_next: Cost,
+    pub resident: Option<u64>,
+}
+
+/// What one frame costs.
+#[derive(Clone, Copy, Debug)]
+pub struct Cost {
+    /// Median of the wall clock.
+    pub wall: Duration,
+    /// Mean processor time of the calling thread, where the system says (Linux): steadier on a busy machine.
+    pub processor: Option<Duration>,
+}
+
+/// Loads the pack in `folder` and runs all `frames` through it, `rounds` times after one round to warm up. Every
+/// frame is shown twice in a row, so that there is something to follow.
+pub fn run_frames(folder: &Path, frames: &[Frame], rounds: usize) -> Result<FramesReport, BenchError> {
+    let started = Instant::now();
+    let pack = Pack::load(folder)?;
+    let pipeline = Pipeline::new(&pack)?;
+    let load = started.elapsed();
+    let mut usable = 0;
+    for frame in frames {
+        usable += usize::from(matches!(pipeline.observe(frame)?, FaceObservation::Usable(_)));
+    }
+    let twice = || (0..rounds.max(1)).flat_map(|_| frames).flat_map(|frame| [frame, frame]);
+    let observe = cost(twice(), |frame| pipeline.observe(frame).map(drop))?;
+    let mut state = TrackState::default();
+    let observe_next = cost(twice(), |frame| pipeline.observe_next(&mut state, frame).map(drop))?;
+    Ok(FramesReport { frames: frames.len(), usable, load, observe, observe_next, resident: memory("VmRSS:") })
+}
+
+fn cost<'a>(
+    frames: impl Iterator<Item = &'a Frame>,
+    mut stage: impl FnMut(&Frame) -> Result<(), ObserveError>,
+) -> Result<Cost, ObserveError> {
+    let before = processor_time();
+    let mut times = Vec::new();
+    for frame in frames {
+        let started = Instant::now();
+        stage(frame)?;
+        times.push(started.elapsed());
+    }
+    times.sort();
+    let spent = before.zip(processor_time()).map(|(before, after)| after.saturating_sub(before));
+    let count = u32::try_from(times.len().max(1)).unwrap_or(u32::MAX);
+    Ok(Cost {
+        wall: times.get(times.len() / 2).copied().unwrap_or_default(),
+        processor: spent.map(|spent| spent / count),
+    })
+}
+
+/// Nanoseconds this thread has run, see `Documentation/scheduler/sched-stats` of Linux.
+fn processor_time() -> Option<Duration> {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    text.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
 }
 
 impl fmt::Display for BenchReport {

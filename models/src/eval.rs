@@ -1,6 +1,14 @@
 //! Error rates of a pack on folders of pictures: `SET/IDENTITY/picture`, or one such set.
 //! Prints nothing and keeps no picture; names of identities never leave except in error messages about files.
 
+mod attacks;
+mod folders;
+mod fusion;
+
+pub use attacks::{PadReport, SpeciesReport, evaluate_attacks, holds_attacks};
+pub(crate) use folders::{Identities, sets_of};
+pub use fusion::{Fusion, FusionReport};
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
@@ -12,8 +20,9 @@ use zhenyin_core::biometric::{FaceObservation, PadResult, Probe, Reference, comp
 
 use crate::frame::Frame;
 use crate::pipeline::{ObserveError, Pipeline};
+use crate::quality::assess;
 use crate::resample::{Filter, resize};
-use crate::roc::{OperatingPoint, Scores};
+use crate::roc::{CurvePoint, OperatingPoint, Scores};
 
 /// How pictures are taken and paired.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +38,8 @@ pub struct EvalOptions {
     pub gate: bool,
     /// Only these sets; empty means all.
     pub only: BTreeSet<String>,
+    /// Also compare means of so many frames, see [`FusionReport`].
+    pub fuse: Vec<usize>,
 }
 
 /// Called after every picture, for a progress line.
@@ -60,6 +71,9 @@ pub struct SetReport {
     pub equal_error_rate: Option<f64>,
     /// FMR and FNMR at the pack's own threshold.
     pub at_pack_threshold: Option<(f64, f64)>,
+    /// For plots; from the strictest threshold to the loosest.
+    pub curve: Vec<CurvePoint>,
+    pub fused: Vec<FusionReport>,
 }
 
 /// Why a picture gave no probe.
@@ -83,6 +97,8 @@ pub enum EvalError {
     },
     #[error("no folder of identities in `{}`: expected `SET/IDENTITY/picture` or `IDENTITY/picture`", folder.display())]
     NoSets { folder: PathBuf },
+    #[error("no folder `attack-…` beside `bona-fide` in `{}`", folder.display())]
+    NoAttacks { folder: PathBuf },
 }
 
 /// Runs every picture under `folder` and compares all pairs within each set; `threshold` is the pack's own.
@@ -145,6 +161,9 @@ impl fmt::Display for Report {
             )?;
         }
         writeln!(f, "rates in percent, threshold in brackets; FTA: failure to acquire")?;
+        for fused in self.sets.iter().flat_map(|set| &set.fused) {
+            writeln!(f, "{fused}")?;
+        }
         for set in self.sets.iter().filter(|set| !set.failures.is_empty()) {
             let reasons: Vec<_> =
                 set.failures.iter().map(|(why, count)| format!("{why:?} {count}")).collect();
@@ -154,14 +173,15 @@ impl fmt::Display for Report {
     }
 }
 
-struct Sample {
-    identity: usize,
+/// One picture that gave a probe.
+pub(crate) struct Sample {
+    pub(crate) identity: usize,
     clip: Option<char>,
-    probe: Probe,
+    pub(crate) probe: Probe,
     reference: Reference,
+    /// 0 to 100.
+    quality: u8,
 }
-
-type Identities = Vec<Vec<PathBuf>>;
 
 fn evaluate_set(
     pipeline: &Pipeline,
@@ -171,19 +191,10 @@ fn evaluate_set(
     options: &EvalOptions,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> SetReport {
-    let stretch = options.stretch.get(name).copied().unwrap_or(1.0);
+    let (samples, failures) = samples_of(pipeline, name, identities, options, progress);
     let clips = options.clips.contains(name);
     let images = identities.iter().map(Vec::len).sum();
-    let mut failures = BTreeMap::new();
-    let mut samples = Vec::new();
-    let pictures = identities.iter().enumerate().flat_map(|(i, all)| all.iter().map(move |file| (i, file)));
-    for (done, (identity, file)) in pictures.enumerate() {
-        match acquire(pipeline, file, stretch, options.gate) {
-            Ok(probe) => samples.extend(sample(identity, clips.then(|| clip(file)).flatten(), probe)),
-            Err(failure) => *failures.entry(failure).or_default() += 1,
-        }
-        progress(Progress { set: name, done: done + 1, of: images });
-    }
+    let fused = options.fuse.iter().flat_map(|&frames| fusion::all_ways(name, &samples, frames)).collect();
     let scores = all_pairs(&samples, clips);
     SetReport {
         name: name.to_owned(),
@@ -195,12 +206,40 @@ fn evaluate_set(
         points: [1e-2, 1e-3].map(|rate| scores.at_false_accept_rate(rate)),
         equal_error_rate: scores.equal_error_rate(),
         at_pack_threshold: scores.rates_at(threshold),
+        curve: scores.curve(),
+        fused,
     }
 }
 
-fn acquire(pipeline: &Pipeline, file: &Path, stretch: f32, gate: bool) -> Result<Probe, Failure> {
-    let bytes = fs::read(file).map_err(|_| Failure::Unreadable)?;
-    let mut frame = Frame::decode(&bytes).map_err(|_| Failure::Unreadable)?;
+/// The probe of every picture of a set, and why the others gave none.
+pub(crate) fn samples_of(
+    pipeline: &Pipeline,
+    name: &str,
+    identities: &Identities,
+    options: &EvalOptions,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> (Vec<Sample>, BTreeMap<Failure, usize>) {
+    let stretch = options.stretch.get(name).copied().unwrap_or(1.0);
+    let clips = options.clips.contains(name);
+    let images = identities.iter().map(Vec::len).sum();
+    let mut failures = BTreeMap::new();
+    let mut samples = Vec::new();
+    let pictures = identities.iter().enumerate().flat_map(|(i, all)| all.iter().map(move |file| (i, file)));
+    for (done, (identity, file)) in pictures.enumerate() {
+        match acquire(pipeline, file, stretch, options.gate) {
+            Ok(taken) => samples.extend(sample(identity, clips.then(|| clip(file)).flatten(), taken)),
+            Err(failure) => *failures.entry(failure).or_default() += 1,
+        }
+        progress(Progress { set: name, done: done + 1, of: images });
+    }
+    (samples, failures)
+}
+
+/// A probe and the quality of its picture, 0 to 100.
+type Taken = (Probe, u8);
+
+fn acquire(pipeline: &Pipeline, file: &Path, stretch: f32, gate: bool) -> Result<Taken, Failure> {
+    let mut frame = read(file)?;
     if stretch != 1.0 {
         let height = (frame.height() as f32 * stretch).round().clamp(1.0, 8192.0) as u32;
         frame = resize(&frame, frame.width(), height, Filter::Bilinear);
@@ -209,27 +248,33 @@ fn acquire(pipeline: &Pipeline, file: &Path, stretch: f32, gate: bool) -> Result
     observed.map_err(|_| Failure::Pipeline)?
 }
 
-fn gated(pipeline: &Pipeline, frame: &Frame) -> Result<Result<Probe, Failure>, ObserveError> {
+fn read(file: &Path) -> Result<Frame, Failure> {
+    let bytes = fs::read(file).map_err(|_| Failure::Unreadable)?;
+    Frame::decode(&bytes).map_err(|_| Failure::Unreadable)
+}
+
+fn gated(pipeline: &Pipeline, frame: &Frame) -> Result<Result<Taken, Failure>, ObserveError> {
     Ok(match pipeline.observe(frame)? {
         FaceObservation::NoFace => Err(Failure::NoFace),
         FaceObservation::SeveralFaces { .. } => Err(Failure::SeveralFaces),
         FaceObservation::Unusable { .. } => Err(Failure::Quality),
         FaceObservation::Usable(sample) => match sample.pad {
-            PadResult::BonaFide => Ok(sample.probe),
+            PadResult::BonaFide => Ok((sample.probe, sample.quality.value())),
             PadResult::Attack => Err(Failure::PresentationAttack),
         },
     })
 }
 
-fn largest(pipeline: &Pipeline, frame: &Frame) -> Result<Result<Probe, Failure>, ObserveError> {
+fn largest(pipeline: &Pipeline, frame: &Frame) -> Result<Result<Taken, Failure>, ObserveError> {
     let faces = pipeline.detect(frame)?;
     let Some(face) = faces.first() else { return Ok(Err(Failure::NoFace)) };
-    pipeline.embed(&pipeline.align(frame, face)?).map(Ok)
+    let quality = assess(&pipeline.measure(frame, face)?).quality.value();
+    Ok(Ok((pipeline.embed(&pipeline.align(frame, face)?)?, quality)))
 }
 
-fn sample(identity: usize, clip: Option<char>, probe: Probe) -> Option<Sample> {
+fn sample(identity: usize, clip: Option<char>, (probe, quality): Taken) -> Option<Sample> {
     let reference = Reference::enrol(std::slice::from_ref(&probe))?;
-    Some(Sample { identity, clip, probe, reference })
+    Some(Sample { identity, clip, probe, reference, quality })
 }
 
 fn clip(file: &Path) -> Option<char> {
@@ -249,54 +294,4 @@ fn all_pairs(samples: &[Sample], clips: bool) -> Scores {
         }
     }
     scores
-}
-
-/// Sets by name, each with its identities. A folder whose sub-folders hold files is one set by itself.
-fn sets_of(folder: &Path) -> Result<Vec<(String, Identities)>, EvalError> {
-    let own = identities_of(folder)?;
-    if !own.is_empty() {
-        return Ok(vec![(name_of(folder), own)]);
-    }
-    let mut sets = Vec::new();
-    for set in entries(folder)?.into_iter().filter(|path| path.is_dir()) {
-        let identities = identities_of(&set)?;
-        if !identities.is_empty() {
-            sets.push((name_of(&set), identities));
-        }
-    }
-    Ok(sets)
-}
-
-/// The files of every sub-folder that has some, when no file lies beside the sub-folders.
-fn identities_of(set: &Path) -> Result<Identities, EvalError> {
-    let inside = entries(set)?;
-    if inside.iter().any(|path| path.is_file()) || inside.iter().any(|path| holds_folders(path)) {
-        return Ok(Vec::new());
-    }
-    let mut identities = Vec::new();
-    for identity in &inside {
-        let files: Vec<_> = entries(identity)?.into_iter().filter(|path| path.is_file()).collect();
-        if !files.is_empty() {
-            identities.push(files);
-        }
-    }
-    Ok(identities)
-}
-
-fn holds_folders(path: &Path) -> bool {
-    entries(path).is_ok_and(|inside| inside.iter().any(|p| p.is_dir()))
-}
-
-fn entries(folder: &Path) -> Result<Vec<PathBuf>, EvalError> {
-    let listing = |source| EvalError::List { folder: folder.to_owned(), source };
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(folder).map_err(listing)? {
-        paths.push(entry.map_err(listing)?.path());
-    }
-    paths.sort();
-    Ok(paths)
-}
-
-fn name_of(folder: &Path) -> String {
-    folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

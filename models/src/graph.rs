@@ -5,11 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use thiserror::Error;
+use tract_onnx::Onnx;
 use tract_onnx::data_resolver::ModelDataResolver;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::prelude::{
-    Framework, InferenceModelExt, IntoRunnable, SpecialOps as _, Tensor, TractError, TypedRunnableModel, tvec,
+    Framework, InferenceModel, InferenceModelExt, IntoRunnable, SpecialOps as _, Tensor, TractError,
+    TypedRunnableModel, tvec,
 };
 use tract_onnx::tract_core::ops::math;
 use tract_onnx::tract_hir::internal::{
@@ -19,6 +21,7 @@ use tract_onnx::tract_hir::internal::{
 use zeroize::Zeroize as _;
 
 use crate::normalise::NetworkInput;
+use crate::resized::{close_input, resize_input};
 
 /// Why a network does not load or did not give numbers.
 #[derive(Debug, Error)]
@@ -63,12 +66,34 @@ impl Network {
         outputs: &[Vec<usize>],
         prelu: Prelu,
     ) -> Result<Self, GraphError> {
-        let mut framework = tract_onnx::onnx();
-        framework.provider = Arc::new(NoOutsideData);
-        if prelu == Prelu::Split {
-            framework.op_register.insert("PRelu", split_prelu);
-        }
-        let parsed = framework.model_for_read(&mut &*onnx).map_err(GraphError::Unreadable)?;
+        let framework = framework(prelu);
+        let mut proto = framework.proto_model_for_read(&mut &*onnx).map_err(GraphError::Unreadable)?;
+        close_input(&mut proto, input);
+        let parsed = framework.model_for_proto_model(&proto).map_err(GraphError::Unreadable)?;
+        Self::prepared(parsed, input, outputs)
+    }
+
+    /// The same weights for a picture of another size: `onnx` was made for `from` and has one output cell for
+    /// every `strides` pixels. Fails when the network is not fully convolutional.
+    pub(crate) fn load_resized(
+        onnx: &[u8],
+        from: &NetworkInput,
+        input: &NetworkInput,
+        outputs: &[Vec<usize>],
+        strides: &[u32],
+    ) -> Result<Self, GraphError> {
+        let framework = framework(Prelu::Split);
+        let mut proto = framework.proto_model_for_read(&mut &*onnx).map_err(GraphError::Unreadable)?;
+        resize_input(&mut proto, from, input, strides);
+        let parsed = framework.model_for_proto_model(&proto).map_err(GraphError::Unreadable)?;
+        Self::prepared(parsed, input, outputs)
+    }
+
+    fn prepared(
+        parsed: InferenceModel,
+        input: &NetworkInput,
+        outputs: &[Vec<usize>],
+    ) -> Result<Self, GraphError> {
         let typed = parsed.into_typed().map_err(GraphError::Unreadable)?;
         check_shapes(&typed, input, outputs)?;
         let plan =
@@ -98,6 +123,15 @@ impl Network {
         }
         Ok(all)
     }
+}
+
+fn framework(prelu: Prelu) -> Onnx {
+    let mut framework = tract_onnx::onnx();
+    framework.provider = Arc::new(NoOutsideData);
+    if prelu == Prelu::Split {
+        framework.op_register.insert("PRelu", split_prelu);
+    }
+    framework
 }
 
 fn check_shapes(model: &TypedModel, input: &NetworkInput, outputs: &[Vec<usize>]) -> Result<(), GraphError> {

@@ -7,9 +7,12 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::pack::{PACK_FILE, Pack, PackError, read_bounded, sha256_hex};
-use crate::recipe::{RecipeError, files, pack_spec};
-use crate::spec::{ModelFile, PackSpec};
+use crate::detect::yunet_outputs;
+use crate::pack::{
+    MAX_NETWORK_BYTES, PACK_FILE, Pack, PackError, read_bounded, rehearsal_of, rehearsed, sha256_hex,
+};
+use crate::recipe::{RecipeError, detector_spec, embedder_spec, files, pack_spec};
+use crate::spec::{EmbedderSpec, ModelFile, PackSpec};
 
 /// Which pack to make.
 #[derive(Clone, Copy, Debug)]
@@ -18,11 +21,16 @@ pub struct ImportOptions<'a> {
     pub pack: &'a str,
     /// Detector recipe instead of the pack's own choice.
     pub detector: Option<&'a str>,
+    /// Embedding recipe instead of the pack's own choice.
+    pub embedder: Option<&'a str>,
+    /// The embedding network itself, for a recipe that pins no file; its hash and its numbers are then pinned as
+    /// found.
+    pub embedder_file: Option<&'a Path>,
 }
 
 impl Default for ImportOptions<'_> {
     fn default() -> Self {
-        Self { pack: "reference", detector: None }
+        Self { pack: "reference", detector: None, embedder: None, embedder_file: None }
     }
 }
 
@@ -51,17 +59,66 @@ pub enum ImportError {
     },
     #[error("the imported pack does not load")]
     Unusable(#[source] PackError),
+    #[error("this recipe fits many networks: name yours with `--embedder-file`")]
+    Unnamed,
+    #[error("the embedding network gives none of 512, 256 or 128 numbers")]
+    Dimensions(#[source] PackError),
+}
+
+/// Loads one network by its recipe and runs it on the test card; `true` when its numbers were pinned beforehand and
+/// agree, `false` when the recipe pins none and the network merely runs.
+///
+/// # Errors
+/// [`ImportError`] when the recipe is for neither detector nor embedder, or the network does not do as it should.
+pub fn rehearse(recipe: &str, bytes: &[u8]) -> Result<bool, ImportError> {
+    if let Ok(spec) = detector_spec(recipe) {
+        let outputs = yunet_outputs(spec.input.width, spec.input.height);
+        rehearsed(&spec.file, bytes, &spec.input, &outputs, &spec.rehearsal)
+            .map_err(ImportError::Unusable)?;
+        return Ok(true);
+    }
+    let spec = embedder_spec(recipe)?;
+    let outputs = [vec![1, spec.dimensions]];
+    if spec.rehearsal.is_empty() {
+        rehearsal_of(&spec.file, bytes, &spec.input, &outputs).map_err(ImportError::Unusable)?;
+        return Ok(false);
+    }
+    rehearsed(&spec.file, bytes, &spec.input, &outputs, &spec.rehearsal).map_err(ImportError::Unusable)?;
+    Ok(true)
+}
+
+fn pin(file: &mut ModelFile, bytes: &[u8]) {
+    file.sha256 = sha256_hex(bytes);
+    file.bytes = bytes.len() as u64;
+}
+
+/// Takes the numbers that the network gives here and now: later damage is noticed, a wrong recipe is not.
+fn rehearse_as_found(draft: &Path, spec: &mut EmbedderSpec) -> Result<(), ImportError> {
+    let file = draft.join(&spec.file.name);
+    let bytes = read_bounded(&file, MAX_NETWORK_BYTES).map_err(ImportError::Unusable)?;
+    let lengths = if spec.dimensions == 0 { vec![512, 256, 128] } else { vec![spec.dimensions] };
+    let mut failure = None;
+    for dimensions in lengths {
+        match rehearsal_of(&spec.file, &bytes, &spec.input, &[vec![1, dimensions]]) {
+            Ok(rehearsal) => {
+                (spec.dimensions, spec.rehearsal) = (dimensions, rehearsal);
+                return Ok(());
+            }
+            Err(error) => failure = Some(error),
+        }
+    }
+    Err(failure.map_or(ImportError::Unnamed, ImportError::Dimensions))
 }
 
 /// Makes the pack `out` from the networks found in `source` (by hash, whatever their names).
 /// The folder appears whole or not at all.
 pub fn import(source: &Path, out: &Path, options: ImportOptions<'_>) -> Result<Pack, ImportError> {
-    let spec = pack_spec(options.pack, options.detector)?;
+    let mut spec = pack_spec(options.pack, options.detector, options.embedder)?;
     if out.exists() {
         return Err(ImportError::Exists { folder: out.to_owned() });
     }
     let draft = draft_name(out);
-    let made = fill(source, &draft, &spec)
+    let made = fill(source, &draft, &mut spec, options.embedder_file)
         .and_then(|()| Pack::load(&draft).map_err(ImportError::Unusable))
         .and_then(|pack| fs::rename(&draft, out).map(|()| pack).map_err(writing(out)));
     if made.is_err() {
@@ -77,12 +134,27 @@ fn draft_name(out: &Path) -> PathBuf {
     out.with_file_name(name)
 }
 
-fn fill(source: &Path, draft: &Path, spec: &PackSpec) -> Result<(), ImportError> {
+fn fill(
+    source: &Path,
+    draft: &Path,
+    spec: &mut PackSpec,
+    embedder_file: Option<&Path>,
+) -> Result<(), ImportError> {
     fs::create_dir_all(draft).map_err(writing(draft))?;
-    for file in files(spec) {
+    if spec.embedder.file.sha256.is_empty() {
+        let file = embedder_file.ok_or(ImportError::Unnamed)?;
+        let bytes = read_bounded(file, MAX_NETWORK_BYTES).map_err(ImportError::Unusable)?;
+        pin(&mut spec.embedder.file, &bytes);
+        let target = draft.join(&spec.embedder.file.name);
+        fs::write(&target, bytes).map_err(writing(&target))?;
+    }
+    for file in files(spec).filter(|file| !draft.join(&file.name).exists()) {
         let bytes = find(source, file)?;
         let target = draft.join(&file.name);
         fs::write(&target, bytes).map_err(writing(&target))?;
+    }
+    if spec.embedder.rehearsal.is_empty() {
+        rehearse_as_found(draft, &mut spec.embedder)?;
     }
     let target = draft.join(PACK_FILE);
     let text = toml::to_string(spec).map_err(ImportError::Description)?;

@@ -11,7 +11,7 @@ use ring::digest::{SHA256, digest};
 use thiserror::Error;
 use zhenyin_core::biometric::{ModelDigest, Threshold};
 
-use crate::detect::{Detector, yunet_outputs};
+use crate::detect::{Detector, near_network, yunet_outputs};
 use crate::embed::Embedder;
 use crate::graph::{GraphError, Network, Prelu};
 use crate::normalise::NetworkInput;
@@ -41,9 +41,9 @@ pub enum PackError {
     Version { found: u32 },
     #[error("`{PACK_FILE}`: {setting} is out of range: {value}")]
     Setting { setting: &'static str, value: String },
-    #[error("`{file}` has {got} bytes, `{PACK_FILE}` says {expected}")]
+    #[error("`{file}` has {got} bytes, `{PACK_FILE}` says {expected}: bring the pack anew")]
     Size { file: String, expected: u64, got: u64 },
-    #[error("`{file}` has SHA-256 {got}, `{PACK_FILE}` says {expected}")]
+    #[error("`{file}` has SHA-256 {got}, `{PACK_FILE}` says {expected}: bring the pack anew")]
     Hash { file: String, expected: String, got: String },
     #[error("`{file}` does not load")]
     Network {
@@ -77,6 +77,7 @@ pub struct Pack {
     thresholds: Thresholds,
     embedding_model: ModelDigest,
     detector: Network,
+    detector_near: Option<Network>,
     embedder: Network,
     pad: Vec<Network>,
 }
@@ -86,10 +87,10 @@ impl Pack {
     pub fn load(folder: &Path) -> Result<Self, PackError> {
         let spec = read_description(&folder.join(PACK_FILE))?;
         let thresholds = checked(&spec)?;
-        let detector = detector_network(folder, &spec.detector)?;
+        let (detector, detector_near) = detector_network(folder, &spec.detector)?;
         let (embedder, embedding_model) = embedder_network(folder, &spec.embedder)?;
         let pad = spec.pad.iter().map(|one| pad_network(folder, one)).collect::<Result<_, _>>()?;
-        Ok(Self { spec, thresholds, embedding_model, detector, embedder, pad })
+        Ok(Self { spec, thresholds, embedding_model, detector, detector_near, embedder, pad })
     }
 
     pub fn name(&self) -> &str {
@@ -122,7 +123,12 @@ impl Pack {
 
     pub(crate) fn stages(&self) -> (Detector, Alignment, Pad, Embedder) {
         let Thresholds { detection, pad, pad_each, .. } = self.thresholds;
-        let detector = Detector::new(self.detector.clone(), self.spec.detector.decode, detection);
+        let detector = Detector::new(
+            self.detector.clone(),
+            self.detector_near.clone(),
+            self.spec.detector.decode,
+            detection,
+        );
         let voters = self.pad.iter().zip(&self.spec.pad).map(|(net, spec)| Voter::new(net.clone(), spec));
         let pad = Pad::new(voters.collect(), pad, pad_each);
         let embedder = Embedder::new(self.embedder.clone(), self.spec.embedder.decode, self.embedding_model);
@@ -229,7 +235,8 @@ fn out_of_range(setting: &'static str, value: impl fmt::Display) -> PackError {
     PackError::Setting { setting, value: value.to_string() }
 }
 
-fn detector_network(folder: &Path, spec: &DetectorSpec) -> Result<Network, PackError> {
+/// The detector for whole frames and, where it can be made, for a part of one.
+fn detector_network(folder: &Path, spec: &DetectorSpec) -> Result<(Network, Option<Network>), PackError> {
     let (width, height) = (spec.input.width, spec.input.height);
     if width % 32 != 0 || height % 32 != 0 {
         return Err(out_of_range(
@@ -238,7 +245,8 @@ fn detector_network(folder: &Path, spec: &DetectorSpec) -> Result<Network, PackE
         ));
     }
     let bytes = verified(folder, &spec.file)?;
-    rehearsed(&spec.file, &bytes, &spec.input, &yunet_outputs(width, height), &spec.rehearsal)
+    let whole = rehearsed(&spec.file, &bytes, &spec.input, &yunet_outputs(width, height), &spec.rehearsal)?;
+    Ok((whole, near_network(&bytes, &spec.input)))
 }
 
 fn embedder_network(folder: &Path, spec: &EmbedderSpec) -> Result<(Network, ModelDigest), PackError> {
@@ -280,7 +288,7 @@ fn verified(folder: &Path, file: &ModelFile) -> Result<Vec<u8>, PackError> {
     Ok(bytes)
 }
 
-fn rehearsed(
+pub(crate) fn rehearsed(
     file: &ModelFile,
     bytes: &[u8],
     input: &NetworkInput,
@@ -298,5 +306,18 @@ fn rehearsed(
     }
 }
 
+/// The numbers a network gives on the test card, to be pinned.
+pub(crate) fn rehearsal_of(
+    file: &ModelFile,
+    bytes: &[u8],
+    input: &NetworkInput,
+    outputs: &[Vec<usize>],
+) -> Result<Vec<f32>, PackError> {
+    let failed = |source| PackError::Network { file: file.name.clone(), source };
+    let network = Network::load(bytes, input, outputs, Prelu::Split).map_err(failed)?;
+    let card = rehearsal::test_card(input.width, input.height);
+    Ok(rehearsal::samples(&network.run(input.planes(&card)).map_err(failed)?))
+}
+
 const MAX_DESCRIPTION_BYTES: u64 = 1 << 20;
-const MAX_NETWORK_BYTES: u64 = 256 << 20;
+pub(crate) const MAX_NETWORK_BYTES: u64 = 256 << 20;

@@ -1,5 +1,6 @@
 //! One frame through all stages: detect, align, quality, PAD, embedding. The order is the rule: a face that is
-//! not good enough is neither judged nor embedded. Never keeps anything of a frame between two calls.
+//! not good enough is neither judged nor embedded. Never keeps anything of a frame between two calls; the place of
+//! the face is kept by the caller.
 
 use thiserror::Error;
 use zhenyin_core::biometric::{FaceObservation, FaceSample, PadResult, Probe};
@@ -13,6 +14,7 @@ use crate::pack::{Pack, PackError};
 use crate::pad::Pad;
 use crate::quality::{Assessment, Measures, assess, measure};
 use crate::spec::Alignment;
+use crate::track::TrackState;
 
 /// Why a frame gave no observation. Such an error is never an accept and never a rejection.
 #[derive(Debug, Error)]
@@ -65,7 +67,30 @@ impl Pipeline {
 
     /// What the frame shows. Takes one to a few network runs; blocks the calling thread meanwhile.
     pub fn observe(&self, frame: &Frame) -> Result<FaceObservation, ObserveError> {
-        let face = match subjects(&self.detect(frame)?) {
+        self.look_at(frame, subjects(&self.detect(frame)?))
+    }
+
+    /// As [`Self::observe`] for the next frame of one camera: finds the face near its last place where that is
+    /// enough, and searches the whole frame otherwise. What is done with the face is the same.
+    pub fn observe_next(
+        &self,
+        state: &mut TrackState,
+        frame: &Frame,
+    ) -> Result<FaceObservation, ObserveError> {
+        let found = self.track(state, frame)?;
+        self.look_at(frame, found)
+    }
+
+    /// The detection part of [`Self::observe_next`] alone, for an active challenge or a preview.
+    pub fn track(&self, state: &mut TrackState, frame: &Frame) -> Result<Subjects, ObserveError> {
+        let failed = |source| ObserveError::Stage { stage: Stage::Detect, source };
+        let near = |bounds| self.detector.detect_near(frame, bounds);
+        let whole = || self.detector.detect(frame);
+        state.next((frame.width(), frame.height()), near, whole).map_err(failed)
+    }
+
+    fn look_at(&self, frame: &Frame, found: Subjects) -> Result<FaceObservation, ObserveError> {
+        let face = match found {
             Subjects::Nobody => return Ok(FaceObservation::NoFace),
             Subjects::Several(count) => {
                 return Ok(FaceObservation::SeveralFaces { count: u8::try_from(count).unwrap_or(u8::MAX) });

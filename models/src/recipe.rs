@@ -33,8 +33,13 @@ pub fn network_names() -> impl Iterator<Item = &'static str> {
     NETWORKS.iter().map(|(name, _)| *name)
 }
 
-/// The description a pack made by recipe `name` gets; `detector` takes the place of the recipe's own choice.
-pub fn pack_spec(name: &str, detector: Option<&str>) -> Result<PackSpec, RecipeError> {
+/// The description a pack made by recipe `name` gets; `detector` and `embedder` take the place of the recipe's own
+/// choice. A recipe without hash or rehearsal leaves them empty: they are taken when the file is there.
+pub fn pack_spec(
+    name: &str,
+    detector: Option<&str>,
+    embedder: Option<&str>,
+) -> Result<PackSpec, RecipeError> {
     let recipe: PackRecipe = parsed(PACKS, name)?;
     Ok(PackSpec {
         version: 1,
@@ -44,7 +49,7 @@ pub fn pack_spec(name: &str, detector: Option<&str>) -> Result<PackSpec, RecipeE
         capture: recipe.capture,
         thresholds: recipe.thresholds,
         detector: detector_spec(detector.unwrap_or(&recipe.detector))?,
-        embedder: embedder_spec(&recipe.embedder)?,
+        embedder: embedder_spec(embedder.unwrap_or(&recipe.embedder))?,
         pad: recipe.pad.iter().map(|one| pad_spec(one)).collect::<Result<_, _>>()?,
         measured: recipe.measured,
     })
@@ -92,7 +97,7 @@ pub(crate) fn files(spec: &PackSpec) -> impl Iterator<Item = &ModelFile> {
     [&spec.detector.file, &spec.embedder.file].into_iter().chain(spec.pad.iter().map(|pad| &pad.file))
 }
 
-fn detector_spec(name: &str) -> Result<DetectorSpec, RecipeError> {
+pub(crate) fn detector_spec(name: &str) -> Result<DetectorSpec, RecipeError> {
     match parsed(NETWORKS, name)? {
         NetworkRecipe::Detector(spec) => Ok(spec),
         other @ (NetworkRecipe::Embedder(_) | NetworkRecipe::Pad(_)) => {
@@ -101,7 +106,7 @@ fn detector_spec(name: &str) -> Result<DetectorSpec, RecipeError> {
     }
 }
 
-fn embedder_spec(name: &str) -> Result<EmbedderSpec, RecipeError> {
+pub(crate) fn embedder_spec(name: &str) -> Result<EmbedderSpec, RecipeError> {
     match parsed(NETWORKS, name)? {
         NetworkRecipe::Embedder(spec) => Ok(spec),
         other @ (NetworkRecipe::Detector(_) | NetworkRecipe::Pad(_)) => {
@@ -127,7 +132,11 @@ fn parsed<T: for<'de> Deserialize<'de>>(among: &[(&str, &str)], name: &str) -> R
     toml::from_str(text).map_err(|source| RecipeError::Invalid { name: name.to_owned(), source })
 }
 
-const PACKS: &[(&str, &str)] = &[("reference", include_str!("../recipes/reference.toml"))];
+const PACKS: &[(&str, &str)] = &[
+    ("reference", include_str!("../recipes/reference.toml")),
+    ("opencv-zoo", include_str!("../recipes/opencv-zoo.toml")),
+    ("arcface", include_str!("../recipes/arcface.toml")),
+];
 
 const NETWORKS: &[(&str, &str)] = &[
     ("yunet-n-320", include_str!("../recipes/yunet-n-320.toml")),
@@ -135,6 +144,8 @@ const NETWORKS: &[(&str, &str)] = &[
     ("yunet-s-320", include_str!("../recipes/yunet-s-320.toml")),
     ("yunet-s-640", include_str!("../recipes/yunet-s-640.toml")),
     ("mobilefacenet", include_str!("../recipes/mobilefacenet.toml")),
+    ("sface", include_str!("../recipes/sface.toml")),
+    ("arcface-112", include_str!("../recipes/arcface-112.toml")),
     ("minifasnet-v2", include_str!("../recipes/minifasnet-v2.toml")),
     ("minifasnet-v1se", include_str!("../recipes/minifasnet-v1se.toml")),
 ];
@@ -149,7 +160,7 @@ mod tests {
             parsed::<NetworkRecipe>(NETWORKS, name).unwrap();
         }
         for name in pack_names() {
-            pack_spec(name, None).unwrap();
+            pack_spec(name, None, None).unwrap();
         }
     }
 
@@ -161,9 +172,9 @@ mod tests {
 
     #[test]
     fn wrong_names_are_named() {
-        let unknown = pack_spec("reference", Some("retina")).unwrap_err();
+        let unknown = pack_spec("reference", Some("retina"), None).unwrap_err();
         assert!(unknown.to_string().starts_with("no recipe `retina`; there are: `yunet-n-320`"), "{unknown}");
-        let role = pack_spec("reference", Some("mobilefacenet")).unwrap_err();
+        let role = pack_spec("reference", Some("mobilefacenet"), None).unwrap_err();
         assert_eq!(role.to_string(), "recipe `mobilefacenet` is for a embedder, not for a detector");
     }
 }

@@ -19,6 +19,40 @@ pub struct OperatingPoint {
     pub threshold: f32,
 }
 
+/// One threshold and both errors at it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CurvePoint {
+    pub threshold: f32,
+    pub false_match_rate: f64,
+    pub false_non_match_rate: f64,
+}
+
+/// The greatest rate that `errors` in `trials` independent trials still allow with 95 % confidence (one-sided,
+/// Clopper and Pearson 1934). With no error it is about three over the number of trials. 1 without trials.
+pub fn upper_bound(errors: usize, trials: usize) -> f64 {
+    if errors >= trials {
+        return 1.0;
+    }
+    let (mut low, mut high) = (errors as f64 / trials as f64, 1.0);
+    for _ in 0..60 {
+        let middle = (low + high) / 2.0;
+        if at_most(errors, trials, middle) > 0.05 { low = middle } else { high = middle }
+    }
+    high
+}
+
+/// Probability of at most `errors` in `trials` trials of probability `rate`.
+fn at_most(errors: usize, trials: usize, rate: f64) -> f64 {
+    let (hit, miss) = (rate.ln(), (-rate).ln_1p());
+    let mut term = trials as f64 * miss;
+    let mut sum = term.exp();
+    for k in 0..errors {
+        term += ((trials - k) as f64 / (k + 1) as f64).ln() + hit - miss;
+        sum += term.exp();
+    }
+    sum
+}
+
 impl Scores {
     /// The point at which `rate` of the impostor pairs would be accepted; `None` when there are fewer than
     /// one such pair, because then the threshold would be a guess.
@@ -45,6 +79,28 @@ impl Scores {
         Some((matched as f64 / self.impostor.len() as f64, missed as f64 / self.genuine.len() as f64))
     }
 
+    /// Both errors at thresholds evenly spread over the false match rates that the set can show.
+    pub(crate) fn curve(&self) -> Vec<CurvePoint> {
+        let mut impostor = self.impostor.clone();
+        let mut genuine = self.genuine.clone();
+        impostor.sort_by(|a, b| b.total_cmp(a));
+        genuine.sort_by(f32::total_cmp);
+        if impostor.is_empty() || genuine.is_empty() {
+            return Vec::new();
+        }
+        let count = impostor.len() as f64;
+        let mut ranks: Vec<_> =
+            (0..=CURVE_POINTS).map(|i| count.powf(i as f64 / CURVE_POINTS as f64).round() as usize).collect();
+        ranks.dedup();
+        let point = |rank: usize| {
+            let threshold = impostor[rank.clamp(1, impostor.len()) - 1];
+            let matched = impostor.partition_point(|&s| s >= threshold) as f64 / count;
+            let missed = genuine.partition_point(|&s| s < threshold) as f64 / genuine.len() as f64;
+            CurvePoint { threshold, false_match_rate: matched, false_non_match_rate: missed }
+        };
+        ranks.into_iter().map(point).collect()
+    }
+
     /// The rate at which as many genuine pairs are refused as impostor pairs are accepted.
     pub(crate) fn equal_error_rate(&self) -> Option<f64> {
         let mut genuine = self.genuine.clone();
@@ -68,6 +124,8 @@ impl fmt::Display for OperatingPoint {
     }
 }
 
+const CURVE_POINTS: usize = 80;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,6 +146,32 @@ mod tests {
             assert!((point.true_accept_rate + missed - 1.0).abs() < 1e-9);
         }
         assert_eq!(scores.at_false_accept_rate(1e-4), None);
+    }
+
+    #[test]
+    fn curve_goes_from_strict_to_loose() {
+        let curve = scores().curve();
+        assert!(curve.len() > 40);
+        for pair in curve.windows(2) {
+            assert!(pair[0].threshold >= pair[1].threshold);
+            assert!(pair[0].false_match_rate <= pair[1].false_match_rate);
+            assert!(pair[0].false_non_match_rate >= pair[1].false_non_match_rate);
+        }
+        assert!((curve[0].false_match_rate - 0.001).abs() < 1e-9);
+        assert_eq!(curve.last().map(|p| p.false_match_rate), Some(1.0));
+    }
+
+    #[test]
+    fn bounds_follow_the_rule_of_three_and_the_tables() {
+        for trials in [30, 300, 3000] {
+            let three = 3.0 / trials as f64;
+            assert!((upper_bound(0, trials) / three - 1.0).abs() < 0.06, "{trials}");
+        }
+        // Published 95 % one-sided Clopper-Pearson limits.
+        for (errors, trials, expected) in [(1, 10, 0.3942), (5, 100, 0.1023), (0, 10, 0.2589)] {
+            assert!((upper_bound(errors, trials) - expected).abs() < 1e-3, "{errors} of {trials}");
+        }
+        assert_eq!((upper_bound(0, 0), upper_bound(4, 4)), (1.0, 1.0));
     }
 
     #[test]
