@@ -1,5 +1,6 @@
 //! The inference thread: the newest frame in, one observation out, with the time of its capture.
-//! Never queues frames (the newest wins), never keeps one after it was looked at.
+//! Never queues frames (the newest wins), never keeps one after it was looked at: only the face's place, to find it
+//! again.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::{Builder, JoinHandle};
@@ -8,7 +9,7 @@ use std::time::Duration;
 use zhenyin_core::biometric::FaceObservation;
 use zhenyin_core::fault::Fault;
 use zhenyin_core::time::Boottime;
-use zhenyin_models::{Frame, Pipeline};
+use zhenyin_models::{Frame, Pipeline, TrackState};
 
 use crate::latest::{LatestReceiver, NoValue};
 
@@ -36,10 +37,12 @@ pub fn start(
     mut report: impl FnMut(FaceReport) + Send + 'static,
 ) -> std::io::Result<JoinHandle<()>> {
     Builder::new().name("face".to_owned()).spawn(move || {
+        let mut track = TrackState::default();
         loop {
             match frames.take(PATIENCE) {
-                Ok((captured, frame)) => report(observe(&pipeline, captured, &frame)),
-                Err(NoValue::Timeout) => {}
+                Ok((captured, frame)) => report(observe(&pipeline, &mut track, captured, &frame)),
+                // Frames were missed: whoever comes next is looked for anew.
+                Err(NoValue::Timeout) => track = TrackState::default(),
                 Err(NoValue::Closed) => return,
             }
         }
@@ -47,8 +50,8 @@ pub fn start(
 }
 
 /// A panic in a model's arithmetic costs one frame, not the daemon.
-fn observe(pipeline: &Pipeline, captured: Boottime, frame: &Frame) -> FaceReport {
-    match catch_unwind(AssertUnwindSafe(|| pipeline.observe(frame))) {
+fn observe(pipeline: &Pipeline, track: &mut TrackState, captured: Boottime, frame: &Frame) -> FaceReport {
+    match catch_unwind(AssertUnwindSafe(|| pipeline.observe_next(track, frame))) {
         Ok(Ok(observation)) => FaceReport::Observed { captured, observation },
         Ok(Err(error)) => {
             tracing::warn!(%error, "frame could not be looked at");
