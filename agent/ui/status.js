@@ -6,7 +6,7 @@ const lines = (s) => [
   ["记录 · Events", `${s.events}`],
   ["已回执 · Receipted", s.events === s.receipted ? "全部 · all" : `${s.receipted}，待送 ${s.events - s.receipted} waiting`],
   ["上行 · Upstream", s.upstream ?? "正常 · working"],
-  ["摄像头 · Camera", s.camera ?? "正常 · working"],
+  ["摄像头 · Camera", s.camera ?? (s.face_pack ? "正常 · working" : "未使用 · not in use")],
   ["读卡器 · Reader", s.reader ?? "正常 · working"],
   ["模型 · Model", s.face_pack ?? "人脸关闭 · face off"],
   ["策略 · Policy", s.policy_in_force ? `v${s.policy_serial}` : "未生效 · not in force"],

@@ -123,11 +123,15 @@ pub(super) fn status_lines(status: &Status) -> String {
         (Some(serial), false) => format!("{serial}, past its end: a person decides"),
         (None, _) => "none: a person decides".to_owned(),
     };
+    let camera = match status.face_pack {
+        Some(_) => fault(status.camera),
+        None => "not in use".to_owned(),
+    };
     [
         format!("events     {} ({} receipted)", status.events, status.receipted),
         format!("recording  {}", fault(status.recording)),
         format!("upstream   {}", fault(status.upstream)),
-        format!("camera     {}", fault(status.camera)),
+        format!("camera     {camera}"),
         format!("reader     {}", fault(status.reader)),
         format!("model      {}", status.face_pack.as_deref().unwrap_or("none: face is off")),
         format!("policy     {policy}"),
