@@ -13,6 +13,7 @@ pub mod scanner;
 pub mod slot_device;
 pub mod pty;
 pub mod transcript;
+pub mod vpcd;
 
 pub use cards::{CardSpec, SimulatedCard};
 pub use device::{Device, Echo};
@@ -25,3 +26,4 @@ pub use resident::{ResidentCard, ResidentDevice};
 pub use scanner::ScannerDevice;
 pub use slot_device::{SlotDevice, Wire};
 pub use transcript::{TranscriptPort, TranscriptRecorder};
+pub use vpcd::VpcdCard;
