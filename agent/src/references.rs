@@ -12,10 +12,8 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 use zeroize::Zeroizing;
 use zhenyin_core::biometric::ModelDigest;
 use zhenyin_core::enrolled::Enrolled;
-use zhenyin_core::ids::{Sequence, SubjectToken};
-use zhenyin_core::time::WallTime;
+use zhenyin_core::ids::SubjectToken;
 
-use self::record::Record;
 use crate::data_key::DataKey;
 use crate::durable_file::{self, FileError};
 
@@ -27,21 +25,12 @@ pub enum ReferencesError {
     Version { path: PathBuf, found: i32 },
     #[error("database setting `{name}` is `{found}` where `{wanted}` is needed")]
     Setting { name: &'static str, wanted: &'static str, found: String },
-    #[error("nobody is enrolled as `{token:?}`")]
-    Unknown { token: SubjectToken },
     #[error("the system gives no random bytes")]
     NoRandomness,
     #[error("could not {doing} in the file of references")]
     Sqlite { doing: &'static str, source: rusqlite::Error },
     #[error("the file of references cannot be used")]
     File(#[from] FileError),
-}
-
-/// The person's agreement that allowed a reference: the event that recorded it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Consent {
-    pub event: Sequence,
-    pub enrolled_at: WallTime,
 }
 
 /// The store of enrolled people. One owner, one connection.
@@ -77,29 +66,13 @@ impl References {
     /// # Errors
     /// [`ReferencesError`]; the old record stays then.
     pub fn put(&self, person: &Enrolled) -> Result<(), ReferencesError> {
-        self.write(&person.token, &Record { person: person.clone(), consent: None })
-    }
-
-    /// Notes which event recorded the person's consent.
-    ///
-    /// # Errors
-    /// [`ReferencesError::Unknown`] when the person is not kept here.
-    pub fn set_consent(&self, token: &SubjectToken, consent: Consent) -> Result<(), ReferencesError> {
-        let unknown = || ReferencesError::Unknown { token: token.clone() };
-        let person = self.read(token)?.ok_or_else(unknown)?.person;
-        self.write(token, &Record { person, consent: Some(consent) })
+        self.write(&person.token, person)
     }
 
     /// # Errors
     /// [`ReferencesError::Damaged`] when the record was changed.
     pub fn get(&self, token: &SubjectToken) -> Result<Option<Enrolled>, ReferencesError> {
-        Ok(self.read(token)?.map(|record| record.person))
-    }
-
-    /// # Errors
-    /// [`ReferencesError::Damaged`] when the record was changed.
-    pub fn consent(&self, token: &SubjectToken) -> Result<Option<Consent>, ReferencesError> {
-        Ok(self.read(token)?.and_then(|record| record.consent))
+        self.read(token)
     }
 
     /// Everybody enrolled with a role.
@@ -148,11 +121,11 @@ impl References {
             .map_err(during("count people"))
     }
 
-    fn write(&self, token: &SubjectToken, record: &Record) -> Result<(), ReferencesError> {
-        let model = record.model();
+    fn write(&self, token: &SubjectToken, person: &Enrolled) -> Result<(), ReferencesError> {
+        let model = record::model(person);
         let mut nonce = [0; NONCE_LEN];
         self.random.fill(&mut nonce).map_err(|_| ReferencesError::NoRandomness)?;
-        let blob = self.seal(token, nonce, record);
+        let blob = self.seal(token, nonce, person);
         self.connection
             .execute(
                 "INSERT INTO enrolled(token, model, sealed) VALUES(?1, ?2, ?3)
@@ -163,7 +136,7 @@ impl References {
         self.overwrite()
     }
 
-    fn read(&self, token: &SubjectToken) -> Result<Option<Record>, ReferencesError> {
+    fn read(&self, token: &SubjectToken) -> Result<Option<Enrolled>, ReferencesError> {
         let row = self
             .connection
             .query_row("SELECT model, sealed FROM enrolled WHERE token = ?1", [token.as_str()], |row| {
@@ -173,15 +146,15 @@ impl References {
             .map_err(during("read a person"))?;
         let Some((model, blob)) = row else { return Ok(None) };
         let model = ModelDigest(model);
-        let record = self.unseal(token, &model, blob);
-        record.map(Some).ok_or_else(|| ReferencesError::Damaged { token: token.clone() })
+        let person = self.unseal(token, &model, blob);
+        person.map(Some).ok_or_else(|| ReferencesError::Damaged { token: token.clone() })
     }
 
     /// Nonce, sealed record, tag.
-    fn seal(&self, token: &SubjectToken, nonce: [u8; NONCE_LEN], record: &Record) -> Vec<u8> {
+    fn seal(&self, token: &SubjectToken, nonce: [u8; NONCE_LEN], person: &Enrolled) -> Vec<u8> {
         // The plain text is sealed where it stands, so no copy of it is left behind.
-        let mut sealed = record.to_bytes();
-        let aad = aad(token, &record.model());
+        let mut sealed = record::to_bytes(person);
+        let aad = aad(token, &record::model(person));
         let tag = self
             .key
             .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), aad, sealed.as_mut_slice())
@@ -189,12 +162,12 @@ impl References {
         [&nonce, sealed.as_slice(), tag.as_ref()].concat()
     }
 
-    fn unseal(&self, token: &SubjectToken, model: &ModelDigest, blob: Vec<u8>) -> Option<Record> {
+    fn unseal(&self, token: &SubjectToken, model: &ModelDigest, blob: Vec<u8>) -> Option<Enrolled> {
         let mut blob = Zeroizing::new(blob);
         let (nonce, sealed) = blob.split_first_chunk_mut::<NONCE_LEN>()?;
         let nonce = Nonce::assume_unique_for_key(*nonce);
         let plain = self.key.open_in_place(nonce, aad(token, model), sealed).ok()?;
-        Record::from_bytes(token, *model, plain)
+        record::from_bytes(token, *model, plain)
     }
 
     /// `secure_delete` zeroes freed bytes in the pages; this brings the pages into the file and empties the

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::biometric::Reference;
 use crate::card::PersonName;
-use crate::ids::SubjectToken;
+use crate::ids::{Sequence, SubjectToken};
 use crate::pin::PinVerifier;
+use crate::time::WallTime;
 
 /// Role as data (pharmacist, physician, nurse, cashier, agency-clerk …): provinces differ, code must not.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -46,6 +47,13 @@ impl From<Role> for String {
     }
 }
 
+/// The person's agreement that allowed a reference: the event that recorded it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Consent {
+    pub event: Sequence,
+    pub at: WallTime,
+}
+
 /// `role` is present for staff and absent for patients.
 #[derive(Clone, Debug)]
 pub struct Enrolled {
@@ -55,6 +63,8 @@ pub struct Enrolled {
     /// Absent when the person declined face and keeps to card and PIN.
     pub reference: Option<Reference>,
     pub pin: Option<PinVerifier>,
+    /// Present whenever `reference` is; the terminal fills it in from what it recorded.
+    pub consent: Option<Consent>,
 }
 
 #[cfg(test)]

@@ -4,72 +4,61 @@
 use zeroize::Zeroizing;
 use zhenyin_core::biometric::{ModelDigest, Reference};
 use zhenyin_core::card::PersonName;
-use zhenyin_core::enrolled::{Enrolled, Role};
+use zhenyin_core::enrolled::{Consent, Enrolled, Role};
 use zhenyin_core::ids::{Sequence, SubjectToken};
 use zhenyin_core::pin::PinVerifier;
 use zhenyin_core::time::WallTime;
 
-use super::Consent;
-
-/// What is sealed under one token.
-pub(super) struct Record {
-    pub(super) person: Enrolled,
-    pub(super) consent: Option<Consent>,
+/// The model of the reference; all zero for somebody who declined face.
+pub(super) fn model(person: &Enrolled) -> ModelDigest {
+    person.reference.as_ref().map_or(NO_MODEL, |reference| reference.model())
 }
 
-impl Record {
-    /// The model of the reference; all zero for somebody who declined face.
-    pub(super) fn model(&self) -> ModelDigest {
-        self.person.reference.as_ref().map_or(NO_MODEL, |reference| reference.model())
+/// Role, name, features, PIN verifier, consent. A field that is absent is empty.
+pub(super) fn to_bytes(person: &Enrolled) -> Zeroizing<Vec<u8>> {
+    let features = Zeroizing::new(person.reference.as_ref().map(Reference::to_bytes).unwrap_or_default());
+    let pin = Zeroizing::new(person.pin.as_ref().map(|pin| pin.to_bytes().to_vec()).unwrap_or_default());
+    let consent = person.consent.map(|c| [c.event.0.to_be_bytes(), c.at.0.to_be_bytes()].concat());
+    let consent = consent.unwrap_or_default();
+    let fields: [&[u8]; FIELDS] = [
+        person.role.as_ref().map_or("", Role::as_str).as_bytes(),
+        person.name.expose().as_bytes(),
+        &features,
+        &pin,
+        &consent,
+    ];
+    // Exact room: growing would leave a copy of the features behind in freed memory.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(fields.iter().map(|f| 4 + f.len()).sum()));
+    for field in fields {
+        let length = u32::try_from(field.len()).expect("a field is far below 4 GiB");
+        bytes.extend_from_slice(&length.to_be_bytes());
+        bytes.extend_from_slice(field);
     }
+    bytes
+}
 
-    /// Role, name, features, PIN verifier, consent. A field that is absent is empty.
-    pub(super) fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
-        let person = &self.person;
-        let features = Zeroizing::new(person.reference.as_ref().map(Reference::to_bytes).unwrap_or_default());
-        let pin = Zeroizing::new(person.pin.as_ref().map(|pin| pin.to_bytes().to_vec()).unwrap_or_default());
-        let consent = self.consent.map(|c| [c.event.0.to_be_bytes(), c.enrolled_at.0.to_be_bytes()].concat());
-        let consent = consent.unwrap_or_default();
-        let fields: [&[u8]; FIELDS] = [
-            person.role.as_ref().map_or("", Role::as_str).as_bytes(),
-            person.name.expose().as_bytes(),
-            &features,
-            &pin,
-            &consent,
-        ];
-        // Exact room: growing would leave a copy of the features behind in freed memory.
-        let mut bytes = Zeroizing::new(Vec::with_capacity(fields.iter().map(|f| 4 + f.len()).sum()));
-        for field in fields {
-            let length = u32::try_from(field.len()).expect("a field is far below 4 GiB");
-            bytes.extend_from_slice(&length.to_be_bytes());
-            bytes.extend_from_slice(field);
-        }
-        bytes
+/// The reverse; `None` for bytes that this build did not write.
+pub(super) fn from_bytes(token: &SubjectToken, model: ModelDigest, bytes: &[u8]) -> Option<Enrolled> {
+    let mut rest = bytes;
+    let mut fields = [[].as_slice(); FIELDS];
+    for field in &mut fields {
+        let (length, after) = rest.split_first_chunk::<4>()?;
+        (*field, rest) = after.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
     }
-
-    /// The reverse; `None` for bytes that this build did not write.
-    pub(super) fn from_bytes(token: &SubjectToken, model: ModelDigest, bytes: &[u8]) -> Option<Self> {
-        let mut rest = bytes;
-        let mut fields = [[].as_slice(); FIELDS];
-        for field in &mut fields {
-            let (length, after) = rest.split_first_chunk::<4>()?;
-            (*field, rest) = after.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
-        }
-        let [role, name, features, pin, consent] = fields;
-        let person = Enrolled {
-            token: token.clone(),
-            name: PersonName::new(text(name)?),
-            role: optional(role, |role| Role::parse(text(role)?).ok())?,
-            reference: optional(features, |features| Reference::from_bytes(model, features))?,
-            pin: optional(pin, PinVerifier::from_bytes)?,
-        };
-        let consent = optional(consent, |bytes| {
+    let [role, name, features, pin, consent] = fields;
+    let person = Enrolled {
+        token: token.clone(),
+        name: PersonName::new(text(name)?),
+        role: optional(role, |role| Role::parse(text(role)?).ok())?,
+        reference: optional(features, |features| Reference::from_bytes(model, features))?,
+        pin: optional(pin, PinVerifier::from_bytes)?,
+        consent: optional(consent, |bytes| {
             let (event, at) = bytes.split_first_chunk::<8>()?;
             let (event, at) = (u64::from_be_bytes(*event), i64::from_be_bytes(at.try_into().ok()?));
-            Some(Consent { event: Sequence(event), enrolled_at: WallTime(at) })
-        })?;
-        rest.is_empty().then_some(Self { person, consent })
-    }
+            Some(Consent { event: Sequence(event), at: WallTime(at) })
+        })?,
+    };
+    rest.is_empty().then_some(person)
 }
 
 const FIELDS: usize = 5;

@@ -4,13 +4,15 @@ use std::num::NonZeroU32;
 
 use zhenyin_core::biometric::{Probe, Reference};
 use zhenyin_core::card::PersonName;
-use zhenyin_core::enrolled::Role;
-use zhenyin_core::ids::{Pepper, SubjectKind};
+use zhenyin_core::enrolled::{Consent, Role};
+use zhenyin_core::ids::{Pepper, Sequence, SubjectKind};
 use zhenyin_core::pin::{Pin, PinVerifier};
+use zhenyin_core::time::WallTime;
 
 use super::*;
 
 const MODEL: ModelDigest = ModelDigest([3; 32]);
+const CONSENT: Consent = Consent { event: Sequence(7), at: WallTime(1_777_593_660_250) };
 
 fn key(byte: u8) -> DataKey {
     DataKey::take(&mut [byte; 32])
@@ -29,6 +31,7 @@ fn person(token: SubjectToken) -> Enrolled {
         role: Some(Role::parse("pharmacist").unwrap()),
         reference: Reference::enrol(&[Probe::new(MODEL, features).unwrap()]),
         pin: Some(PinVerifier::new(&pin, [5; 16], NonZeroU32::new(10).unwrap())),
+        consent: Some(CONSENT),
     }
 }
 
@@ -47,21 +50,20 @@ fn a_person_comes_back_whole_from_another_run() {
     let dir = tempfile::tempdir().unwrap();
     let operator = token(SubjectKind::Operator, "110105184903070074");
     let patient = token(SubjectKind::Patient, "110105184903070074");
-    let consent = Consent { event: Sequence(7), enrolled_at: WallTime(1_777_593_660_250) };
     {
         let store = References::open(dir.path(), &key(1)).unwrap();
         store.put(&person(operator.clone())).unwrap();
-        store.set_consent(&operator, consent).unwrap();
-        let face_declined = Enrolled { reference: None, role: None, pin: None, ..person(patient.clone()) };
+        let face_declined =
+            Enrolled { reference: None, role: None, pin: None, consent: None, ..person(patient.clone()) };
         store.put(&face_declined).unwrap();
     }
     let store = References::open(dir.path(), &key(1)).unwrap();
     let found = store.get(&operator).unwrap().unwrap();
     let wanted = person(operator.clone());
     assert_eq!((found.name, found.role, found.pin), (wanted.name, wanted.role, wanted.pin));
+    assert_eq!(found.consent, Some(CONSENT));
     let (found, wanted) = (found.reference.unwrap(), wanted.reference.unwrap());
     assert_eq!((found.model(), found.to_bytes()), (MODEL, wanted.to_bytes()));
-    assert_eq!(store.consent(&operator).unwrap(), Some(consent));
     let found = store.get(&patient).unwrap().unwrap();
     assert!(found.reference.is_none() && found.role.is_none() && found.pin.is_none());
     assert_eq!((store.count().unwrap(), store.staff().unwrap().len()), (2, 1));
@@ -85,7 +87,7 @@ fn s4_raw_files_hold_neither_features_nor_name_nor_pin_hash() {
     }
     assert!(contains(&found, person.token.as_str().as_bytes()), "control: the search reads the right files");
 
-    let unsealed = Record { person: person.clone(), consent: None }.to_bytes();
+    let unsealed = record::to_bytes(&person);
     store.connection.execute("UPDATE enrolled SET sealed = ?1", [unsealed.as_slice()]).unwrap();
     let found = raw(dir.path());
     for secret in secrets {

@@ -44,6 +44,7 @@ impl ExpectStored {
             role: candidate.role,
             reference,
             pin: candidate.pin,
+            consent: None,
         })));
         out.deadline(WAIT_S);
         Enrolment::ExpectStored(Self { enrolled })

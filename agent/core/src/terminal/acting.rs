@@ -8,9 +8,10 @@ use crate::api::{Answer, Outcome, Refusal, Reply, Request};
 use crate::biometric::FaceObservation;
 use crate::card_check::CardCheck;
 use crate::desk::{Login, sign_out};
-use crate::enrolled::Enrolled;
+use crate::enrolled::{Consent, Enrolled};
 use crate::enrolment::Enrolment;
-use crate::event::act::CloseCause;
+use crate::event::act::{CloseCause, ConsentGranted};
+use crate::event::{Draft, EventData as _};
 use crate::fault::Fault;
 use crate::ids::{Sequence, SessionId};
 use crate::time::{Boottime, Now};
@@ -27,6 +28,8 @@ pub(super) struct Running {
     entropy: [u8; 16],
     /// What has been recorded of it.
     events: Vec<Sequence>,
+    /// The event that recorded the person's consent.
+    consent: Option<Consent>,
 }
 
 #[derive(Debug)]
@@ -79,6 +82,7 @@ impl Terminal {
             looks_since: None,
             entropy,
             events: Vec::new(),
+            consent: None,
         });
         let mut out = Out::default();
         let scene = self.scene(entropy, now);
@@ -210,15 +214,11 @@ impl Terminal {
                 Effect::Find(token) => self.outputs.push_back(Output::Find { session, token }),
                 Effect::ListStaff => self.outputs.push_back(Output::ListStaff { session }),
                 Effect::Deadline(delay) => running.deadline = Some(now.boottime.after(delay)),
-                Effect::Record(draft) => match self.record_draft(draft, now) {
-                    Some(sequence) => {
-                        if let Some(running) = &mut self.running {
-                            running.events.push(sequence);
-                        }
-                    }
-                    None => self.abort_act(self.recording.fault.unwrap_or(Fault::KeyDamaged)),
-                },
-                Effect::Store(enrolled) => self.after(newest, After::Store(session, enrolled)),
+                Effect::Record(draft) => self.record_for_act(draft, now),
+                Effect::Store(mut enrolled) => {
+                    enrolled.consent = running.consent;
+                    self.after(newest, After::Store(session, enrolled));
+                }
                 Effect::SignIn(who) => self.after(newest, After::SignIn(who)),
                 Effect::SignOut => self.after(newest, After::SignOut),
                 Effect::FaceFailed => self.face_limit.failed(now.boottime),
@@ -230,6 +230,20 @@ impl Terminal {
             }
         }
         result
+    }
+
+    fn record_for_act(&mut self, draft: Draft, now: Now) {
+        let is_consent = draft.kind == ConsentGranted::TYPE;
+        match (self.record_draft(draft, now), &mut self.running) {
+            (Some(event), Some(running)) => {
+                running.events.push(event);
+                if is_consent {
+                    running.consent = Some(Consent { event, at: now.wall });
+                }
+            }
+            (Some(_), None) => {}
+            (None, _) => self.abort_act(self.recording.fault.unwrap_or(Fault::KeyDamaged)),
+        }
     }
 
     fn finish(&mut self, outcome: Outcome) {

@@ -144,6 +144,11 @@ impl Desk {
                     self.terminal.handle(Input::Staff { session, staff }, self.now);
                 }
                 Output::Store { session, enrolled } => {
+                    assert_eq!(
+                        enrolled.reference.is_some(),
+                        enrolled.consent.is_some(),
+                        "no face without consent"
+                    );
                     self.enrolled.insert(enrolled.token.clone(), *enrolled);
                     self.terminal.handle(Input::Stored { session, result: Ok(()) }, self.now);
                 }
