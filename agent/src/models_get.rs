@@ -204,8 +204,7 @@ fn continues(response: &Response, held: u64) -> bool {
 }
 
 fn client(url: &str) -> Result<Client, GetError> {
-    // An error means that one is installed already, which does as well.
-    let _installed = rustls::crypto::ring::default_provider().install_default();
+    crate::tls::install_crypto_provider();
     let mut builder = Client::builder()
         .connect_timeout(CONNECT)
         .read_timeout(SILENCE)

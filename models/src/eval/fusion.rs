@@ -20,7 +20,7 @@ pub enum Fusion {
     BestHalf,
 }
 
-/// Figures of comparing the mean of `frames` frames with the mean of as many others. An identity's clips are halved
+/// Figures of comparing the mean of `frames` frames with the mean of as many others (five others are enough). An identity's clips are halved
 /// in turn, so that every clip comes first on the probe's side once; a side takes its frames clip after clip.
 /// Identities with too few frames are left out. Impostors are all pairs of identities, once.
 #[derive(Clone, Debug)]
@@ -47,9 +47,8 @@ impl fmt::Display for FusionReport {
         };
         write!(
             f,
-            "{}: {} against {} frames, {how}: {} people, {} genuine, {} impostor, TAR@1e-2 {first}, TAR@1e-3 {second}, EER {:.1}",
+            "{}: {} frames, {how}: {} people, {} genuine, {} impostor, TAR@1e-2 {first}, TAR@1e-3 {second}, EER {:.1}",
             self.set,
-            self.frames,
             self.frames,
             self.identities,
             self.genuine,
@@ -114,7 +113,9 @@ fn sides(clips: &[Clip<'_>], frames: usize, how: Fusion) -> Vec<(Probe, Referenc
         .filter_map(|clips| {
             let (one, other) = clips.split_at(half);
             let probe = fused(&one.concat(), frames, how)?;
-            let reference = fused(&other.concat(), frames, how)?;
+            let other = other.concat();
+            let enough = other.len().min(frames);
+            let reference = fused(&other, enough, how).filter(|_| enough >= frames.min(ENROLLED))?;
             Some((probe, Reference::enrol(&[reference])?))
         })
         .collect()
@@ -134,6 +135,9 @@ fn fused(samples: &[&Sample], frames: usize, how: Fusion) -> Option<Probe> {
         chosen.iter().flat_map(|sample| std::iter::repeat_n(sample.probe.clone(), times(sample))).collect();
     Probe::fuse(&probes)
 }
+
+/// A person enrolled from so many frames may be compared with the mean of more.
+const ENROLLED: usize = 5;
 
 #[cfg(test)]
 mod tests {
