@@ -345,7 +345,7 @@ fn start_reader(config: &Config, wakes: &mpsc::Sender<Wake>) -> anyhow::Result<O
         return Ok(None);
     };
     let wakes = wakes.clone();
-    let reader = CardReaderThread::start(choice.port.clone(), move |report| {
+    let reader = CardReaderThread::start(choice.clone(), move |report| {
         let input = match report {
             ReaderReport::Ready { firmware } => {
                 tracing::info!(firmware, "card reader answers");

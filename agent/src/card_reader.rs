@@ -1,15 +1,21 @@
 //! The reader thread: owns the serial port, watches the slot, reads a card when one is wanted.
 //! Never keeps what a card said, and never gives up: a lost port is opened again with growing pauses.
 
+mod line;
+mod pcscd;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use firmware_bridge::{CardReadError, PortError, Reader, ReaderError, SerialCardPort, SlotState};
+use firmware_bridge::{CardReadError, SlotState};
 use zhenyin_core::act::CardEvent;
 use zhenyin_core::fault::Fault;
+
+use crate::config::ReaderChoice;
+
+pub use line::{Line, LineError};
 
 /// What the reader thread has to say.
 #[derive(Debug)]
@@ -31,9 +37,12 @@ pub struct CardReaderThread {
 impl CardReaderThread {
     /// # Errors
     /// When the system has no thread to give.
-    pub fn start(port: PathBuf, report: impl FnMut(ReaderReport) + Send + 'static) -> std::io::Result<Self> {
+    pub fn start(
+        choice: ReaderChoice,
+        report: impl FnMut(ReaderReport) + Send + 'static,
+    ) -> std::io::Result<Self> {
         let (wanted, wishes) = channel();
-        let worker = Worker { port, report: Box::new(report), wishes, wanted: false, said: None };
+        let worker = Worker { choice, report: Box::new(report), wishes, wanted: false, said: None };
         let thread = Builder::new().name("card-reader".to_owned()).spawn(move || worker.run())?;
         Ok(Self { wanted: Some(wanted), thread: Some(thread) })
     }
@@ -64,7 +73,7 @@ const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_MOST: Duration = Duration::from_secs(30);
 
 struct Worker {
-    port: PathBuf,
+    choice: ReaderChoice,
     report: Box<dyn FnMut(ReaderReport) + Send>,
     wishes: Receiver<bool>,
     wanted: bool,
@@ -103,19 +112,20 @@ impl Worker {
 
     /// From opening the port to losing it; says why it ended and whether the reader ever answered.
     fn session(&mut self) -> Result<(Fault, bool), Stop> {
-        let opened = SerialCardPort::open(&self.port.to_string_lossy()).map_err(|e| port_fault(&e));
-        let mut reader =
-            match opened.and_then(|port| Reader::open(Box::new(port)).map_err(|e| reader_fault(&e))) {
-                Ok(reader) => reader,
-                Err(fault) => return Ok((fault, false)),
-            };
+        let mut reader = match Line::open(&self.choice) {
+            Ok(line) => line.reader,
+            Err(error) => {
+                tracing::debug!(%error, "card reader cannot be opened");
+                return Ok((error.fault(), false));
+            }
+        };
         self.said = None;
         (self.report)(ReaderReport::Ready { firmware: reader.firmware().to_owned() });
         let mut read = None;
         loop {
             self.wait(if self.wanted { POLL_WANTED } else { POLL_IDLE })?;
             match reader.poll_slot() {
-                Err(error) => return Ok((reader_fault(&error), true)),
+                Err(error) => return Ok((line::reader_fault(&error), true)),
                 Ok(SlotState::Absent) => {
                     if read.take().is_some() {
                         (self.report)(ReaderReport::Card(CardEvent::Removed));
@@ -157,22 +167,8 @@ impl Worker {
     }
 }
 
-fn port_fault(error: &PortError) -> Fault {
-    match error {
-        PortError::Absent { .. } => Fault::ReaderAbsent,
-        PortError::Busy { .. } => Fault::ReaderBusy,
-        PortError::Open { .. } | PortError::Lost { .. } | PortError::Stalled { .. } => Fault::ReaderLost,
-    }
-}
-
-fn reader_fault(error: &ReaderError) -> Fault {
-    match error {
-        ReaderError::PortLost { .. } => Fault::ReaderLost,
-        ReaderError::NoProtocol { .. } | ReaderError::Faulty { .. } => Fault::ReaderSilent,
-    }
-}
-
-fn card_fault(error: &CardReadError) -> Fault {
+/// What a failed reading is called in events and on the screen.
+pub fn card_fault(error: &CardReadError) -> Fault {
     match error {
         CardReadError::NoCard | CardReadError::Removed => Fault::CardRemoved,
         CardReadError::Swapped => Fault::CardSwapped,

@@ -1,10 +1,10 @@
 //! The command line: what may be typed, and where each command goes.
-//! Never opens a device itself: acts go to the running agent through the local API.
+//! Never opens a device itself: acts go to the running agent through the local API; only `card …` goes to the reader.
 
 mod acts;
 mod evidence;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
@@ -12,9 +12,10 @@ use zhenyin_core::api::Request;
 use zhenyin_core::enrolled::Role;
 
 use crate::agent::Agent;
+use crate::card_cli::{self, CardCommand};
 use crate::client::Client;
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError, DEFAULT_PATH};
+use crate::config::{Config, ConfigError, DEFAULT_PATH, ReaderChoice, ReaderCodec};
 use crate::keystore::KeyStore;
 use crate::models_cli::ModelsCommand;
 use crate::telemetry;
@@ -82,12 +83,6 @@ enum TerminalCommand {
 }
 
 #[derive(Debug, Subcommand)]
-enum CardCommand {
-    /// Read the card in the reader and tell what it says, masked.
-    Read,
-}
-
-#[derive(Debug, Subcommand)]
 enum ConfigCommand {
     /// Read the configuration and say whether it is good.
     Check,
@@ -127,7 +122,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Login => act(&config(&cli.config)?, &Request::StaffLogin),
         Command::Logout => act(&config(&cli.config)?, &Request::StaffLogout),
         Command::Visit => act(&config(&cli.config)?, &Request::PatientVisit),
-        Command::Card(CardCommand::Read) => act(&config(&cli.config)?, &Request::CardRead),
+        Command::Card(command) => card(&command, &cli.config),
         Command::Status { json } => status(&config(&cli.config)?, json),
     }
 }
@@ -176,6 +171,26 @@ fn enrol_terminal(config: &Config, code: &str) -> anyhow::Result<()> {
         content.institution.as_deref().unwrap_or("(no institution named)"),
         content.department.as_deref().unwrap_or(""),
     ))
+}
+
+/// At the reader itself, but a plain `read` goes through the agent where one runs: the reader is its.
+fn card(command: &CardCommand, config: &Path) -> anyhow::Result<()> {
+    let choice = match &command.at().port {
+        Some(port) => ReaderChoice { port: port.clone(), codec: ReaderCodec::Auto },
+        None => {
+            let config = Config::load(config)?;
+            if matches!(command, CardCommand::Read(_)) && agent_runs(&config) {
+                return act(&config, &Request::CardRead);
+            }
+            config.reader.context("config has no `reader.port`: give the reader's port with `--port`")?
+        }
+    };
+    Ok(card_cli::run(command, &choice, &mut std::io::stdout())?)
+}
+
+fn agent_runs(config: &Config) -> bool {
+    let client = Client::new(config.listen, &config.state);
+    client.is_ok_and(|client| client_runtime().is_ok_and(|runtime| runtime.block_on(client.status()).is_ok()))
 }
 
 fn act(config: &Config, request: &Request) -> anyhow::Result<()> {

@@ -42,6 +42,18 @@ pub struct Config {
 pub struct ReaderChoice {
     /// A serial device; prefer `/dev/serial/by-id/…`, which survives re-plugging.
     pub port: PathBuf,
+    pub codec: ReaderCodec,
+}
+
+/// How the reader frames its messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReaderCodec {
+    /// Asked of the reader, with questions that harm no other.
+    #[default]
+    Auto,
+    CcidSerial,
+    Acs,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -147,6 +159,8 @@ impl Default for RawCamera {
 #[serde(deny_unknown_fields)]
 struct RawReader {
     port: PathBuf,
+    #[serde(default)]
+    codec: ReaderCodec,
 }
 
 #[derive(Debug, Deserialize)]
@@ -195,7 +209,7 @@ impl Raw {
             state: self.state,
             pack: self.models.enabled.then_some(self.models.pack),
             camera: self.camera.enabled.then_some(self.camera.device),
-            reader: self.reader.map(|r| ReaderChoice { port: r.port }),
+            reader: self.reader.map(|r| ReaderChoice { port: r.port, codec: r.codec }),
             upstream,
             listen: self.api.listen,
             log: self.log.format,
@@ -247,7 +261,10 @@ mod tests {
         .unwrap();
         assert_eq!(config.camera, Some("/dev/video2".into()));
         assert_eq!(config.upstream.unwrap().url, "https://up.example");
-        assert_eq!(config.reader.unwrap().port, Path::new("/dev/ttyUSB0"));
+        let choice = ReaderChoice { port: PathBuf::from("/dev/ttyUSB0"), codec: ReaderCodec::Auto };
+        assert_eq!(config.reader, Some(choice));
+        let named = parse("version = 1\nreader = { port = 'COM3', codec = 'acs' }").unwrap();
+        assert_eq!(named.reader.unwrap().codec, ReaderCodec::Acs);
         assert_eq!(config.log, LogFormat::Json);
         assert!(parse("version = 1\ncamera.enabled = false\nmodels.enabled = false").unwrap().pack.is_none());
     }
@@ -266,5 +283,6 @@ mod tests {
         check("version = 1\nupstream.url = 'http://up.example'", "upstream.url");
         check("version = 1\nupstream.url = 'http://127.0.0.1.evil.example'", "upstream.url");
         check("version = 1\nreader = {}", "port");
+        check("version = 1\nreader = { port = 'COM3', codec = 'usb' }", "usb");
     }
 }

@@ -26,4 +26,5 @@ pub mod client;
 pub mod export;
 pub mod models_get;
 pub mod models_cli;
+pub mod card_cli;
 pub mod cli;

@@ -76,6 +76,11 @@ const FAULTS: &[(Fault, &str, &str)] = &[
     (Fault::ReaderAbsent, "未检测到读卡器，请连接", "no card reader: connect it"),
     (Fault::ReaderBusy, "读卡器被其他程序占用，请关闭该程序", "another program uses the reader: close it"),
     (
+        Fault::ReaderShared,
+        "读卡器端口已分配给 pcscd，请从其 reader.conf 中移除",
+        "pcscd is set up to use the reader's port: take it out of its reader.conf",
+    ),
+    (
         Fault::ReaderSilent,
         "读卡器无应答，请检查型号与端口",
         "the reader does not answer: check model and port",

@@ -27,7 +27,7 @@ pub struct Reader {
 pub enum ReaderError {
     #[error("line to the reader is gone")]
     PortLost { source: PortError },
-    #[error("nothing on the line speaks CCID-serial; {noise} bytes of something else came")]
+    #[error("nothing on the line speaks the reader's protocol; {noise} bytes of something else came")]
     NoProtocol { noise: u64, source: SlotError },
     #[error("reader does not answer as it should")]
     Faulty { source: SlotError },
@@ -36,7 +36,11 @@ pub enum ReaderError {
 impl Reader {
     /// Asks who is on the line; one more time when the first answer was noise.
     pub fn open(port: Box<dyn CardPort>) -> Result<Self, ReaderError> {
-        let mut slot = Slot::new(port);
+        Self::open_slot(Slot::new(port))
+    }
+
+    /// The same for a slot with another framing than CCID-serial.
+    pub fn open_slot(mut slot: Slot) -> Result<Self, ReaderError> {
         let mut answer = slot.firmware();
         if answer.is_err() && slot.counters() != Counters::default() {
             answer = slot.firmware();

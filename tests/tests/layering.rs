@@ -26,8 +26,18 @@ const AGENT_FOUNDATIONS: [&str; 8] =
     ["clock", "config", "data_key", "durable_file", "latest", "telemetry", "text", "tls"];
 /// Files of the agent that join adapters, for the daemon or for one command. All others are adapters: they
 /// import foundations only.
-const AGENT_JOINTS: [&str; 9] =
-    ["agent", "cli", "client", "event_loop", "export", "lib", "main", "models_cli", "terminal_enrolment"];
+const AGENT_JOINTS: [&str; 10] = [
+    "card_cli",
+    "agent",
+    "cli",
+    "client",
+    "event_loop",
+    "export",
+    "lib",
+    "main",
+    "models_cli",
+    "terminal_enrolment",
+];
 
 /// Files that may differ between operating systems.
 const SYSTEM_FILES: [&str; 6] = [

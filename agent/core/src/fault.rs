@@ -72,6 +72,7 @@ faults! {
     ModelRunFailed        "model.run.failed"             Bug       Warn      true
     ReaderAbsent          "reader.open.absent"           Device    Warn      true
     ReaderBusy            "reader.open.busy"             Device    Warn      true
+    ReaderShared          "reader.open.shared"           Policy    Warn      true
     ReaderSilent          "reader.open.silent"           Device    Warn      true
     ReaderLost            "reader.link.lost"             Device    Warn      true
     CardRemoved           "card.read.removed"            Subject   Info      true
