@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use firmware_bridge::apdu::{CommandApdu, RefusedCommand};
@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use zhenyin_core::card::{CardAlgorithm, CardIdentity};
 
 use crate::card_reader::{Line, LineError, card_fault};
+use crate::clock::Clock;
 use crate::config::ReaderChoice;
 
 #[derive(Debug, Subcommand)]
@@ -83,14 +84,15 @@ pub fn run(command: &CardCommand, choice: &ReaderChoice, out: &mut dyn Write) ->
         CardCommand::Apdu { commands, .. } => parse(commands)?,
         CardCommand::Probe(_) | CardCommand::Read(_) | CardCommand::Watch { .. } => Vec::new(),
     };
-    let begun = Instant::now();
+    let clock = Clock::new();
+    let begun = clock.now().boottime;
     let mut line = Line::open(choice)?;
     let mut report = json!({
         "port": choice.port,
         "protocol": line.spoken.protocol.to_string(),
         "line": line.spoken.settings.to_string(),
         "firmware": line.reader.firmware(),
-        "opened_ms": millis(begun.elapsed()),
+        "opened_ms": millis(clock.now().boottime.saturating_since(begun)),
     });
     let done = match command {
         CardCommand::Probe(_) => probe(&mut line.reader, &mut report),
@@ -117,17 +119,17 @@ fn probe(reader: &mut Reader, report: &mut Value) -> Result<(), CardCliError> {
 }
 
 fn reset(reader: &mut Reader, report: &mut Value) -> Result<(), CardCliError> {
-    let begun = Instant::now();
+    let begun = reader.now();
     let atr = reader.reset_card()?;
     note(report, "answer_to_reset", hex(&atr));
-    note(report, "reset_ms", millis(begun.elapsed()));
+    note(report, "reset_ms", millis(reader.now() - begun));
     Ok(())
 }
 
 fn read(reader: &mut Reader, report: &mut Value) -> Result<(), CardCliError> {
-    let begun = Instant::now();
+    let begun = reader.now();
     let result = reader.read_card();
-    note(report, "read_ms", millis(begun.elapsed()));
+    note(report, "read_ms", millis(reader.now() - begun));
     if let Some(error) = reader.authentication_error() {
         note(report, "authentication", chain_of(error));
         note(report, "authentication_code", error.national_code());
@@ -150,13 +152,13 @@ fn exchange(reader: &mut Reader, commands: &[CommandApdu], report: &mut Value) -
     let mut answers = Vec::new();
     let mut done = Ok(());
     for command in commands {
-        let begun = Instant::now();
+        let begun = reader.now();
         match reader.exchange(command) {
             Ok(response) => answers.push(json!({
                 "instruction": format!("{:02X}", command.instruction()),
                 "bytes": response.data.len(),
                 "status": response.status.to_string(),
-                "ms": millis(begun.elapsed()),
+                "ms": millis(reader.now() - begun),
             })),
             Err(error) => {
                 done = Err(CardCliError::Card(error.into()));

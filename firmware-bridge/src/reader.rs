@@ -1,7 +1,7 @@
 //! A reader with one slot: opened, asked whether a card is in it, asked to read that card.
 //! Never keeps anything of a card after the reading, and never reopens its port: that is its owner's choice.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use zhenyin_core::card::CardIdentity;
 
@@ -112,6 +112,11 @@ impl Reader {
         self.authentication = first.progress.authentication;
         self.slot.set_limit(None);
         result
+    }
+
+    /// The clock that deadlines are measured on.
+    pub fn now(&self) -> Instant {
+        self.slot.now()
     }
 
     /// Powers the card and returns its answer to reset.
