@@ -1,7 +1,13 @@
 //! Presentation attack instruments made from pictures, as a camera would see them (ISO/IEC 30107: PAI species).
 //! Never a measure of security: they show that the wiring refuses, not that every attacker fails.
 
+mod mask;
+mod phone;
+
 use zhenyin_models::Frame;
+
+pub use mask::{Points, cut_mask};
+pub use phone::phone_replay;
 
 /// Size of the frame that shows the attack.
 const WIDTH: u32 = 640;
@@ -40,12 +46,19 @@ fn wall(x: u32, y: u32) -> [u8; 3] {
 fn sheet(picture: &Frame, u: f32, v: f32) -> [u8; 3] {
     // Light falls on the sheet from one side; paper is never evenly bright.
     let light = 1.0 - 0.12 * (u / SHEET) + 0.05 * (v / SHEET);
-    let printed = BORDER..SHEET - BORDER;
-    if !printed.contains(&u) || !printed.contains(&v) {
+    let picture_area = BORDER..SHEET - BORDER;
+    if !picture_area.contains(&u) || !picture_area.contains(&v) {
         return [236.0, 234.0, 226.0].map(|paper| (paper * light).clamp(0.0, 255.0) as u8);
     }
     let scale = SHEET - 2.0 * BORDER;
-    let ink = sample(picture, (u - BORDER) / scale, (v - BORDER) / scale);
+    // The middle of a broad picture fills the sheet: nobody prints a face squashed.
+    let part = (picture.height() as f32 / picture.width() as f32).min(1.0);
+    let ink = sample(picture, 0.5 + ((u - BORDER) / scale - 0.5) * part, (v - BORDER) / scale);
+    printed(ink, u, v, light)
+}
+
+/// What an office printer and a sheet of paper make of a colour at a place.
+fn printed(ink: [f32; 3], u: f32, v: f32, light: f32) -> [u8; 3] {
     // Dots on a grid turned by 45 degrees: strong in the middle tones, none in white.
     let (p, q) = ((u + v) / CELL, (u - v) / CELL);
     let dots = (std::f32::consts::PI * p).sin() * (std::f32::consts::PI * q).sin();

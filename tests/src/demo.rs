@@ -46,10 +46,19 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
 
 fn find_faces(folder: &Path, options: &Options) -> anyhow::Result<(PathBuf, Cast)> {
     let pack_dir = find_pack(folder)?;
-    let subjects = find_subjects(options)?;
     let pack = Pack::load(&pack_dir)?;
     let pipeline = Pipeline::new(&pack)?;
-    let cast = subjects::cast(&subjects, &pack, &pipeline)?;
+    let recorded = options.subjects.clone().or_else(|| shared("faces/dev/lfw10"));
+    let cast = match recorded {
+        Some(people) => subjects::cast(&people, &pack, &pipeline)?,
+        None => {
+            let cast = subjects::generated_cast(&pack, &pipeline)?;
+            narrator::line(
+                "The people are generated: none of them exists (`--subjects DIR` plays with pictures).",
+            )?;
+            cast
+        }
+    };
     Ok((pack_dir, cast))
 }
 
@@ -70,15 +79,6 @@ pub fn find_pack(folder: &Path) -> anyhow::Result<PathBuf> {
     let pack = folder.join("pack");
     import(&models, &pack, ImportOptions::default())?;
     Ok(pack)
-}
-
-fn find_subjects(options: &Options) -> anyhow::Result<PathBuf> {
-    match &options.subjects {
-        Some(folder) => Ok(folder.clone()),
-        None => shared("faces/dev/lfw10").context(
-            "no pictures of people here: name a folder with `--subjects DIR`, one sub-folder a person",
-        ),
-    }
 }
 
 fn checkout() -> &'static Path {
