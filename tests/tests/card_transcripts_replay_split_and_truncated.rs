@@ -10,7 +10,7 @@ use std::time::Duration;
 use firmware_bridge::{CardReadError, Reader};
 use zhenyin_core::card::CardIdentity;
 use zhenyin_tests::card_reader::transcript::{self, Chunks, Turn};
-use zhenyin_tests::card_reader::{CardSpec, Echo, MemoryPort, TranscriptPort, TranscriptRecorder};
+use zhenyin_tests::card_reader::{CardSpec, Echo, MemoryPort, Peer, TranscriptPort, TranscriptRecorder};
 
 /// Opens the reader and reads the card; `None` where not even the reader answered.
 fn session(port: TranscriptPort) -> Option<Result<CardIdentity, CardReadError>> {

@@ -109,11 +109,12 @@ impl LineScanner {
         self.ready.pop_front()
     }
 
-    /// When to look again even if no byte comes.
+    /// When to look again even if no byte comes; never twice at the same time.
     pub fn due(&self) -> Option<Instant> {
         let total = self.begun? + TOTAL;
-        let paused = self.fault == Some(ScanError::Broken);
-        Some(if paused { total } else { total.min(self.last? + PAUSE) })
+        // To a line that ends with a mark and is faulty already, a pause means nothing any more.
+        let settled = self.ending == Ending::LineEnd && self.fault.is_some();
+        Some(if settled { total } else { total.min(self.last? + PAUSE) })
     }
 
     /// Scans that were thrown away because the same came just before.

@@ -5,19 +5,13 @@ use std::time::Duration;
 
 use super::cards::{CardSpec, SimulatedCard};
 use super::fault::{Fault, When};
+use super::peer::{Emission, Peer};
 
 /// Whether the reader repeats every command before it answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Echo {
     On,
     Off,
-}
-
-/// Bytes the reader puts on the line, `after` the moment of the cause.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Emission {
-    pub after: Duration,
-    pub bytes: Vec<u8>,
 }
 
 /// A reader with one slot.
@@ -77,12 +71,9 @@ impl Device {
         self.faults.push((when, fault));
     }
 
-    pub fn hang_up(&mut self) {
-        self.hung_up = true;
-    }
-
-    pub fn has_hung_up(&self) -> bool {
-        self.hung_up
+    /// Leaves out whatever has not struck yet.
+    pub fn forget_faults(&mut self) {
+        self.faults.clear();
     }
 
     /// How many faults have struck, so that a test can tell that its fault did.
@@ -97,50 +88,6 @@ impl Device {
     /// Puts bytes on the line that nobody asked for.
     pub fn say(&mut self, after: Duration, bytes: Vec<u8>) {
         self.output.push(Emission { after, bytes });
-    }
-
-    /// Everything said since the last call, in the order of saying.
-    pub fn take_output(&mut self) -> Vec<Emission> {
-        std::mem::take(&mut self.output)
-    }
-
-    /// Takes bytes from the host and acts on each complete frame.
-    pub fn receive(&mut self, bytes: &[u8]) {
-        self.inbox.extend(bytes);
-        while !self.hung_up {
-            match self.inbox.as_slice() {
-                [] | [0x03] | [0x03, 0x15] => return,
-                [0x03, 0x15, 0x16, ..] => {
-                    self.inbox.drain(..3);
-                    let mut again = self.last_answer.clone();
-                    if self.faults.iter().any(|fault| matches!(fault, (When::Always, Fault::WrongChecksum))) {
-                        again.pop();
-                        again.push(!checksum(&again));
-                    }
-                    self.say(Duration::ZERO, again);
-                }
-                [0x03, 0x06, message @ ..] => {
-                    let [_, l0, l1, l2, l3, ..] = message else { return };
-                    let length = u32::from_le_bytes([*l0, *l1, *l2, *l3]) as usize;
-                    if length > MAX_DATA {
-                        self.inbox.remove(0);
-                        continue;
-                    }
-                    if self.inbox.len() < OVERHEAD + length {
-                        return;
-                    }
-                    let frame: Vec<u8> = self.inbox.drain(..OVERHEAD + length).collect();
-                    if checksum(&frame) == 0 {
-                        self.obey(&frame);
-                    } else {
-                        self.say(Duration::ZERO, NAK.to_vec());
-                    }
-                }
-                _ => {
-                    self.inbox.remove(0);
-                }
-            }
-        }
     }
 
     fn tell(&mut self, event: Vec<u8>) {
@@ -302,6 +249,58 @@ impl Device {
             0x6B if data == [0x01, 0x01, 0x01] => frame(0x83, sequence, [icc, 0, 0], &[]),
             0x6B => failed(0x83, 0x0A),
             _ => failed(0x81, 0x00),
+        }
+    }
+}
+
+impl Peer for Device {
+    fn hang_up(&mut self) {
+        self.hung_up = true;
+    }
+
+    fn has_hung_up(&self) -> bool {
+        self.hung_up
+    }
+
+    fn take_output(&mut self) -> Vec<Emission> {
+        std::mem::take(&mut self.output)
+    }
+
+    fn receive(&mut self, bytes: &[u8]) {
+        self.inbox.extend(bytes);
+        while !self.hung_up {
+            match self.inbox.as_slice() {
+                [] | [0x03] | [0x03, 0x15] => return,
+                [0x03, 0x15, 0x16, ..] => {
+                    self.inbox.drain(..3);
+                    let mut again = self.last_answer.clone();
+                    if self.faults.iter().any(|fault| matches!(fault, (When::Always, Fault::WrongChecksum))) {
+                        again.pop();
+                        again.push(!checksum(&again));
+                    }
+                    self.say(Duration::ZERO, again);
+                }
+                [0x03, 0x06, message @ ..] => {
+                    let [_, l0, l1, l2, l3, ..] = message else { return };
+                    let length = u32::from_le_bytes([*l0, *l1, *l2, *l3]) as usize;
+                    if length > MAX_DATA {
+                        self.inbox.remove(0);
+                        continue;
+                    }
+                    if self.inbox.len() < OVERHEAD + length {
+                        return;
+                    }
+                    let frame: Vec<u8> = self.inbox.drain(..OVERHEAD + length).collect();
+                    if checksum(&frame) == 0 {
+                        self.obey(&frame);
+                    } else {
+                        self.say(Duration::ZERO, NAK.to_vec());
+                    }
+                }
+                _ => {
+                    self.inbox.remove(0);
+                }
+            }
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::cards::CardSpec;
+use super::peer::Emission;
 
 /// What goes wrong with one answer.
 #[derive(Clone, Debug)]
@@ -48,8 +49,92 @@ pub enum When {
     PowerOn,
     /// The `n`th exchange from now, counted from 0.
     Exchange(u32),
-    /// READ RECORD with this tag.
+    /// READ RECORD with this tag; of a resident ID reader, commands with this first byte.
     Record(u8),
     /// Every command from now on.
     Always,
+}
+
+/// The faults a device has been told of.
+#[derive(Clone, Debug, Default)]
+pub struct FaultPlan {
+    faults: Vec<(When, Fault)>,
+    struck: u32,
+}
+
+impl FaultPlan {
+    pub fn inject(&mut self, when: When, fault: Fault) {
+        self.faults.push((when, fault));
+    }
+
+    /// How many faults have struck.
+    pub fn struck(&self) -> u32 {
+        self.struck
+    }
+
+    /// The fault that strikes a command, if any. `record` is what [`When::Record`] compares.
+    pub fn take(&mut self, power_on: bool, exchange: bool, record: Option<u8>) -> Option<Fault> {
+        let mut hit = None;
+        for (index, (when, _)) in self.faults.iter_mut().enumerate() {
+            let now = match when {
+                When::Next | When::Always => true,
+                When::PowerOn => power_on,
+                When::Record(tag) => record == Some(*tag),
+                When::Exchange(0) => exchange,
+                When::Exchange(left) => {
+                    *left -= u32::from(exchange);
+                    false
+                }
+            };
+            if now && hit.is_none() {
+                hit = Some(index);
+            }
+        }
+        let index = hit?;
+        self.struck += 1;
+        match &self.faults[index] {
+            (When::Always, fault) => Some(fault.clone()),
+            _ => Some(self.faults.remove(index).1),
+        }
+    }
+}
+
+/// What arrives of an answer that `fault` strikes. `reseal` makes the checksum fit again.
+pub fn spoken(mut answer: Vec<u8>, fault: Option<&Fault>, reseal: impl Fn(&mut [u8])) -> Vec<Emission> {
+    let at_once = |bytes: Vec<u8>| vec![Emission { after: Duration::ZERO, bytes }];
+    match fault {
+        Some(Fault::Silence | Fault::HangUp) => Vec::new(),
+        Some(Fault::Noise(noise)) => at_once([noise.as_slice(), &answer].concat()),
+        Some(Fault::WrongChecksum) => {
+            let middle = answer.len() / 2;
+            answer[middle] ^= 0x55;
+            at_once(answer)
+        }
+        Some(Fault::Flip { at, mask }) => {
+            let at = at % answer.len();
+            answer[at] ^= mask;
+            at_once(answer)
+        }
+        Some(Fault::FlipWithChecksum { at, mask }) => {
+            let at = at % answer.len();
+            answer[at] ^= mask;
+            reseal(&mut answer);
+            at_once(answer)
+        }
+        Some(Fault::Truncate { keep }) => {
+            answer.truncate(*keep);
+            at_once(answer)
+        }
+        Some(Fault::Late(delay)) => vec![Emission { after: *delay, bytes: answer }],
+        Some(Fault::Duplicate) => at_once(answer.repeat(2)),
+        Some(
+            Fault::Nak { .. }
+            | Fault::TimeBytes { .. }
+            | Fault::TimeExtensions { .. }
+            | Fault::Remove
+            | Fault::Swap { .. }
+            | Fault::Atr(_),
+        )
+        | None => at_once(answer),
+    }
 }

@@ -9,6 +9,7 @@ use firmware_bridge::{CardPort, PortError};
 
 use super::cards::CardSpec;
 use super::device::{Device, Echo};
+use super::peer::Peer;
 
 /// Time that passes by being waited for. Clones show the same time.
 #[derive(Clone, Debug)]
@@ -51,24 +52,34 @@ pub struct Traffic {
     pub calls: u64,
 }
 
-/// The host's end of a line to a [`Device`] in the same process.
-pub struct MemoryPort {
-    device: Arc<Mutex<Device>>,
+/// The host's end of a line to a simulated device in the same process.
+pub struct MemoryPort<D: Peer = Device> {
+    device: Arc<Mutex<D>>,
     clock: VirtualClock,
     coming: Vec<(Instant, Vec<u8>)>,
     chunk: usize,
+    garbled: bool,
     traffic: Arc<Mutex<Traffic>>,
 }
 
 impl MemoryPort {
     pub fn new(echo: Echo) -> Self {
-        Self {
-            device: Arc::new(Mutex::new(Device::new(echo))),
-            clock: VirtualClock::new(),
-            coming: Vec::new(),
-            chunk: usize::MAX,
-            traffic: Arc::default(),
-        }
+        Self::to(Device::new(echo))
+    }
+
+    pub fn insert(&self, spec: CardSpec) {
+        self.lock().insert(spec);
+    }
+}
+
+impl<D: Peer> MemoryPort<D> {
+    pub fn to(device: D) -> Self {
+        Self::shared(Arc::new(Mutex::new(device)), VirtualClock::new())
+    }
+
+    /// Another line to a device that is already there, as after closing and opening it.
+    pub fn shared(device: Arc<Mutex<D>>, clock: VirtualClock) -> Self {
+        Self { device, clock, coming: Vec::new(), chunk: usize::MAX, garbled: false, traffic: Arc::default() }
     }
 
     /// Hands over at most `chunk` bytes at a time.
@@ -77,11 +88,14 @@ impl MemoryPort {
         self
     }
 
-    pub fn insert(&self, spec: CardSpec) {
-        self.lock().insert(spec);
+    /// The two ends run at different speeds: what arrives is never what was sent, and every command is answered
+    /// by bytes of nothing.
+    pub fn garbled(mut self) -> Self {
+        self.garbled = true;
+        self
     }
 
-    pub fn device(&self) -> Arc<Mutex<Device>> {
+    pub fn device(&self) -> Arc<Mutex<D>> {
         Arc::clone(&self.device)
     }
 
@@ -93,7 +107,7 @@ impl MemoryPort {
         Arc::clone(&self.traffic)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Device> {
+    fn lock(&self) -> MutexGuard<'_, D> {
         self.device.lock().expect("no test panics while it holds the device")
     }
 
@@ -119,14 +133,20 @@ impl MemoryPort {
     }
 }
 
-impl CardPort for MemoryPort {
+impl<D: Peer> CardPort for MemoryPort<D> {
     fn now(&self) -> Instant {
         self.clock.now()
     }
 
     fn send(&mut self, bytes: &[u8], _deadline: Instant) -> Result<(), PortError> {
         self.listen()?;
-        self.lock().receive(bytes);
+        if self.garbled {
+            self.lock().receive(&garble(bytes));
+            let now = self.clock.now();
+            self.coming.push((now, bytes.to_vec()));
+        } else {
+            self.lock().receive(bytes);
+        }
         self.count(bytes.len(), 0);
         self.listen()
     }
@@ -144,8 +164,17 @@ impl CardPort for MemoryPort {
         let (_, bytes) = &mut self.coming[0];
         let length = bytes.len().min(buffer.len()).min(self.chunk);
         buffer[..length].copy_from_slice(&bytes[..length]);
+        if self.garbled {
+            let garbage = garble(&buffer[..length]);
+            buffer[..length].copy_from_slice(&garbage);
+        }
         bytes.drain(..length);
         self.count(0, length);
         Ok(length)
     }
+}
+
+/// What a receiver at another speed makes of bytes: most bits are somebody else's.
+fn garble(bytes: &[u8]) -> Vec<u8> {
+    bytes.iter().map(|byte| byte.rotate_left(3) ^ 0xE0).collect()
 }

@@ -18,10 +18,11 @@ use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use super::cards::CardSpec;
 use super::device::{Device, Echo};
 use super::fault::{Fault, When};
+use super::peer::Peer;
 
-/// A running simulated reader.
-pub struct PtyReader {
-    device: Arc<Mutex<Device>>,
+/// A running simulated device.
+pub struct PtyReader<D: Peer = Device> {
+    device: Arc<Mutex<D>>,
     path: PathBuf,
     wake: PipeWriter,
     thread: Option<JoinHandle<()>>,
@@ -30,6 +31,35 @@ pub struct PtyReader {
 impl PtyReader {
     /// Starts an empty reader on a new pseudo-terminal.
     pub fn start(echo: Echo) -> anyhow::Result<Self> {
+        Self::start_with(Device::new(echo))
+    }
+
+    pub fn insert(&self, spec: CardSpec) {
+        self.change(|device| device.insert(spec));
+    }
+
+    pub fn remove(&self) {
+        self.change(Device::remove);
+    }
+
+    pub fn inject(&self, when: When, fault: Fault) {
+        self.change(|device| device.inject(when, fault));
+    }
+
+    /// How many faults have struck.
+    pub fn struck(&self) -> u32 {
+        lock(&self.device).struck()
+    }
+
+    /// Instructions that the card in the slot has received.
+    pub fn instructions(&self) -> Vec<u8> {
+        lock(&self.device).card().map(|card| card.instructions().to_vec()).unwrap_or_default()
+    }
+}
+
+impl<D: Peer + 'static> PtyReader<D> {
+    /// Starts a device on a new pseudo-terminal.
+    pub fn start_with(device: D) -> anyhow::Result<Self> {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
         grantpt(&master)?;
         unlockpt(&master)?;
@@ -43,7 +73,7 @@ impl PtyReader {
         // A host that does not read loses bytes, as on a real line, instead of stopping the reader.
         fcntl_setfl(&master, OFlags::RDWR | OFlags::NONBLOCK)?;
         let (control, wake) = std::io::pipe()?;
-        let device = Arc::new(Mutex::new(Device::new(echo)));
+        let device = Arc::new(Mutex::new(device));
         let line = Line { master, _slave: slave, control, device: Arc::clone(&device), coming: Vec::new() };
         let thread = std::thread::Builder::new().name("simulated reader".into()).spawn(move || line.run())?;
         Ok(Self { device, path, wake, thread: Some(thread) })
@@ -63,43 +93,23 @@ impl PtyReader {
         Ok(std::os::unix::fs::symlink(&self.path, link)?)
     }
 
-    pub fn insert(&self, spec: CardSpec) {
-        self.change(|device| device.insert(spec));
-    }
-
-    pub fn remove(&self) {
-        self.change(Device::remove);
-    }
-
-    pub fn inject(&self, when: When, fault: Fault) {
-        self.change(|device| device.inject(when, fault));
-    }
-
     /// Unplugs the reader: its path disappears.
     pub fn hang_up(&self) {
-        self.change(Device::hang_up);
+        self.change(Peer::hang_up);
     }
 
-    /// How many faults have struck.
-    pub fn struck(&self) -> u32 {
-        lock(&self.device).struck()
-    }
-
-    /// Instructions that the card in the slot has received.
-    pub fn instructions(&self) -> Vec<u8> {
-        lock(&self.device).card().map(|card| card.instructions().to_vec()).unwrap_or_default()
-    }
-
-    fn change(&self, change: impl FnOnce(&mut Device)) {
+    /// Changes the device, as somebody at the counter does, and lets it say what it has to say.
+    pub fn change(&self, change: impl FnOnce(&mut D)) {
         change(&mut lock(&self.device));
         // The thread may have ended with the line; then nobody is left to wake.
         let _ = (&self.wake).write_all(&[0]);
     }
 }
 
-impl Drop for PtyReader {
+impl<D: Peer> Drop for PtyReader<D> {
     fn drop(&mut self) {
-        self.hang_up();
+        lock(&self.device).hang_up();
+        let _ = (&self.wake).write_all(&[0]);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -107,15 +117,15 @@ impl Drop for PtyReader {
 }
 
 /// What the reader's thread owns.
-struct Line {
+struct Line<D> {
     master: OwnedFd,
     _slave: OwnedFd,
     control: PipeReader,
-    device: Arc<Mutex<Device>>,
+    device: Arc<Mutex<D>>,
     coming: Vec<(Instant, Vec<u8>)>,
 }
 
-impl Line {
+impl<D: Peer> Line<D> {
     fn run(mut self) {
         let mut buffer = [0; 1024];
         loop {
@@ -167,6 +177,6 @@ impl Line {
     }
 }
 
-fn lock(device: &Mutex<Device>) -> MutexGuard<'_, Device> {
+fn lock<D>(device: &Mutex<D>) -> MutexGuard<'_, D> {
     device.lock().expect("no test panics while it holds the device")
 }
