@@ -6,7 +6,9 @@ use std::ffi::CString;
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
-use pcsc::{Card, Context, Disposition, Error, MAX_BUFFER_SIZE, Protocols, ReaderState, Scope, ShareMode, State};
+use pcsc::{
+    Card, Context, Disposition, Error, MAX_BUFFER_SIZE, Protocols, ReaderState, Scope, ShareMode, State,
+};
 
 use crate::card_slot::CardSlot;
 use crate::codec::ccid_serial::{Counters, SlotEvent};
@@ -175,7 +177,10 @@ impl CardSlot for PcscSlot {
 /// CCID 1.1, table 6.2-2: the code of a protocol that the card does not speak.
 const NO_SUCH_PROTOCOL: u8 = 0xF6;
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "PC/SC has seventy errors; these few differ in what to do")]
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "PC/SC has seventy errors; these few differ in what to do"
+)]
 fn failure(request: &'static str, reader: &str, error: Error) -> SlotError {
     let path = || if reader.is_empty() { "PC/SC service".to_owned() } else { reader.to_owned() };
     match error {
