@@ -233,4 +233,13 @@ mod tests {
             }
         }
     }
+
+    /// The control of `.ci/no-avx.sh`: the emulated processor is the one it claims.
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn the_processor_lacks_avx_where_that_is_claimed() {
+        if std::env::var_os("ZHENYIN_WITHOUT_AVX").is_some() {
+            assert!(!std::is_x86_feature_detected!("avx"));
+        }
+    }
 }
