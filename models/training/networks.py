@@ -164,3 +164,11 @@ class Ema:
                 self.state[key].lerp_(value, 1 - decay)
             else:
                 self.state[key].copy_(value)
+
+
+def start_from(path, net, ema):
+    """Takes the weights of a compact checkpoint (compact.py) into a network and its average."""
+    state = torch.load(path, weights_only=True)
+    state = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+    net.load_state_dict(state)
+    ema.state, ema.steps = {k: v.clone() for k, v in state.items()}, 10_000

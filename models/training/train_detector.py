@@ -184,6 +184,8 @@ def main():
         ema.state, ema.steps, state = saved["ema"], saved["ema_steps"], saved["state"]
         if args.restart:
             state["cycle"] = 0.0
+    elif args.start_from:
+        networks.start_from(args.start_from, net, ema)
     stop = []
     signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
     train(args, net, ema, optimiser, samples, dev, path, state, stop)
@@ -248,7 +250,8 @@ def arguments():
     parser.add_argument("--work", required=True)
     parser.add_argument("--net", default="d7", choices=["d6", "d7"])
     parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--restart", action="store_true")
+    parser.add_argument("--restart", action="store_true", help="begin a fresh cycle from the saved state")
+    parser.add_argument("--start-from", help="compact checkpoint (weights only) for a machine without saved state")
     parser.add_argument("--rate", type=float, default=3e-3)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--crops", type=int, default=4000, help="aligned crops used for pasting, colour first")

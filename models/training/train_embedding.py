@@ -122,11 +122,7 @@ class Run:
         if self.path.exists():
             self.restore(torch.load(self.path, weights_only=False))
         elif args.start_from:
-            state = torch.load(args.start_from, weights_only=True)
-            state = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
-            self.net.load_state_dict(state)
-            self.ema.state = {k: v.clone() for k, v in state.items()}
-            self.ema.steps = 10_000
+            networks.start_from(args.start_from, self.net, self.ema)
 
     def restore(self, saved):
         self.net.load_state_dict(saved["net"])

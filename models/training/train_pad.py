@@ -125,6 +125,8 @@ def main():
         ema.state, ema.steps, state = saved["ema"], saved["ema_steps"], saved["state"]
         if args.restart:
             state["cycle"] = 0.0
+    elif args.start_from:
+        networks.start_from(args.start_from, net, ema)
     stop = []
     signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
     train(args, net, ema, optimiser, (pictures, faces, session), (test, record), path, state, stop)
@@ -195,7 +197,8 @@ def arguments():
     parser.add_argument("--work", required=True)
     parser.add_argument("--net", default="p2", choices=["p2", "p4"])
     parser.add_argument("--minutes", type=float, default=40)
-    parser.add_argument("--restart", action="store_true")
+    parser.add_argument("--restart", action="store_true", help="begin a fresh cycle from the saved state")
+    parser.add_argument("--start-from", help="compact checkpoint (weights only) for a machine without saved state")
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--batch", type=int, default=48)
     parser.add_argument("--trust", type=float, default=0.3, help="weight of the reference score on live pictures")
