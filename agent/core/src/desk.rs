@@ -16,7 +16,7 @@ use crate::event::act::{CloseCause, FaceRecord, SessionClosed, SessionOpened};
 #[derive(Debug)]
 pub(crate) enum Login {
     ExpectCredential(ExpectCredential),
-    ExpectPin(ExpectPin),
+    ExpectPin(Box<ExpectPin>),
     Done,
 }
 

@@ -24,7 +24,7 @@ impl ExpectPin {
     pub(super) fn enter(who: Enrolled, role: Role, pin: PinVerifier, out: &mut Out) -> Login {
         out.step(Step::EnterPin { tries_left: TRIES });
         out.deadline(WAIT_S);
-        Login::ExpectPin(Self { who, role, pin, tries_left: TRIES })
+        Login::ExpectPin(Box::new(Self { who, role, pin, tries_left: TRIES }))
     }
 
     pub(super) fn handle(self, input: ActInput, scene: &Scene<'_>, out: &mut Out) -> Login {
@@ -39,7 +39,7 @@ impl ExpectPin {
             }
             ActInput::Answer(Answer::Consent { .. } | Answer::Document { .. }) => {
                 out.refuse(Refusal::NotAsked);
-                Login::ExpectPin(self)
+                Login::ExpectPin(Box::new(self))
             }
             ActInput::Answer(Answer::WithoutFace)
             | ActInput::Card(CardEvent::Read(_) | CardEvent::Failed(_))
@@ -47,7 +47,7 @@ impl ExpectPin {
             | ActInput::CameraGone
             | ActInput::Found(_)
             | ActInput::Staff(_)
-            | ActInput::Stored(_) => Login::ExpectPin(self),
+            | ActInput::Stored(_) => Login::ExpectPin(Box::new(self)),
         }
     }
 
@@ -63,7 +63,7 @@ impl ExpectPin {
                 self.tries_left -= 1;
                 out.record(&self.refused(Reason::WrongPin));
                 out.step(Step::EnterPin { tries_left: self.tries_left });
-                Login::ExpectPin(self)
+                Login::ExpectPin(Box::new(self))
             }
             Decision::Reject(reason) | Decision::Refer(reason) => self.denied(reason, out),
         }
