@@ -69,3 +69,47 @@ fn loosen(tensor: &mut TensorProto, cells: &[i64]) {
 
 /// `TensorProto.DataType.INT64` of ONNX.
 const INT64: i32 = 7;
+
+#[cfg(test)]
+mod tests {
+    use tract_onnx::prelude::Framework as _;
+
+    use super::*;
+    use crate::detect::near_network;
+    use crate::normalise::ColourOrder;
+
+    const TINY: &[u8] = include_bytes!("../tests/tiny/detector.onnx");
+
+    fn input(side: u32) -> NetworkInput {
+        let (mean, deviation) = ([0.0; 3], [1.0; 3]);
+        NetworkInput { width: side, height: side, colour: ColourOrder::Bgr, mean, deviation }
+    }
+
+    fn sides(model: &mut ModelProto) -> Vec<Option<Dimension>> {
+        let dims = first_input(model.graph.as_mut().unwrap()).unwrap();
+        dims.iter().map(|dimension| dimension.value.clone()).collect()
+    }
+
+    fn closed(sides: [i64; 4]) -> Vec<Option<Dimension>> {
+        sides.map(|side| Some(Dimension::DimValue(side))).to_vec()
+    }
+
+    #[test]
+    fn written_cell_counts_do_not_keep_a_detector_from_a_part() {
+        let near = near_network(TINY, &input(320)).expect("fully convolutional");
+        assert_eq!(near.input().width, 160);
+        assert!(near_network(TINY, &input(160)).is_none(), "nothing gained");
+        assert!(near_network(b"no network", &input(320)).is_none());
+    }
+
+    #[test]
+    fn an_open_batch_is_closed_and_a_closed_one_is_left_for_the_check() {
+        let mut model = tract_onnx::onnx().proto_model_for_read(&mut &*TINY).unwrap();
+        close_input(&mut model, &input(96));
+        assert_eq!(sides(&mut model), closed([1, 3, 320, 320]), "the control: nothing was open");
+        let batch = &mut first_input(model.graph.as_mut().unwrap()).unwrap()[0];
+        batch.value = Some(Dimension::DimParam("batch".to_owned()));
+        close_input(&mut model, &input(320));
+        assert_eq!(sides(&mut model), closed([1, 3, 320, 320]));
+    }
+}
