@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod card_reader;
+pub mod fuzz_targets;
 pub mod generated;
 pub mod recorded_camera;
 pub mod subjects;
