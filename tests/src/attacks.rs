@@ -7,7 +7,7 @@ mod phone;
 use zhenyin_models::Frame;
 
 pub use mask::{Points, cut_mask};
-pub use phone::phone_replay;
+pub use phone::{on_screen, phone_replay};
 
 /// Size of the frame that shows the attack.
 const WIDTH: u32 = 640;
@@ -38,6 +38,24 @@ pub fn printed_photo(picture: &Frame) -> Frame {
     Frame::new(WIDTH, HEIGHT, rgb).expect("three bytes a pixel")
 }
 
+/// Where [`printed_photo`] shows a point of the picture.
+pub fn on_sheet(picture: &Frame, [x, y]: [f32; 2]) -> [f32; 2] {
+    let scale = SHEET - 2.0 * BORDER;
+    let (u, v) = (x / (picture.width() - 1) as f32 - 0.5, y / (picture.height() - 1) as f32 - 0.5);
+    tilted([u / breadth(picture) * scale, v * scale], TILT)
+}
+
+/// Share of the picture's width that fills a square sheet: nobody prints a face squashed.
+fn breadth(picture: &Frame) -> f32 {
+    (picture.height() as f32 / picture.width() as f32).min(1.0)
+}
+
+/// The place in the frame of a point of something held in its middle.
+fn tilted([u, v]: [f32; 2], tilt: f32) -> [f32; 2] {
+    let (sin, cos) = tilt.sin_cos();
+    [WIDTH as f32 / 2.0 + cos * u - sin * v, HEIGHT as f32 / 2.0 + sin * u + cos * v]
+}
+
 fn wall(x: u32, y: u32) -> [u8; 3] {
     let shade = (105 + (x * 30 / WIDTH) + (y * 12 / HEIGHT)) as u8;
     [shade, shade - 4, shade - 12]
@@ -51,9 +69,8 @@ fn sheet(picture: &Frame, u: f32, v: f32) -> [u8; 3] {
         return [236.0, 234.0, 226.0].map(|paper| (paper * light).clamp(0.0, 255.0) as u8);
     }
     let scale = SHEET - 2.0 * BORDER;
-    // The middle of a broad picture fills the sheet: nobody prints a face squashed.
-    let part = (picture.height() as f32 / picture.width() as f32).min(1.0);
-    let ink = sample(picture, 0.5 + ((u - BORDER) / scale - 0.5) * part, (v - BORDER) / scale);
+    // The middle of a broad picture fills the sheet.
+    let ink = sample(picture, 0.5 + ((u - BORDER) / scale - 0.5) * breadth(picture), (v - BORDER) / scale);
     printed(ink, u, v, light)
 }
 

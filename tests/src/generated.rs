@@ -73,6 +73,21 @@ pub struct Labels {
     pub points: [[f32; 2]; 5],
 }
 
+impl Labels {
+    /// The labels in a picture of this picture; `None` when a part of the face is not seen there.
+    pub fn carried(&self, to: impl Fn([f32; 2]) -> Option<[f32; 2]>) -> Option<Self> {
+        let [left, top, width, height] = self.face;
+        let [west, east] = [to([left, top + height / 2.0])?, to([left + width, top + height / 2.0])?];
+        let [north, south] = [to([left + width / 2.0, top])?, to([left + width / 2.0, top + height])?];
+        let face = [west[0], north[1], east[0] - west[0], south[1] - north[1]];
+        let mut points = self.points;
+        for point in &mut points {
+            *point = to(*point)?;
+        }
+        Some(Self { face, points })
+    }
+}
+
 impl Default for View {
     fn default() -> Self {
         Self {

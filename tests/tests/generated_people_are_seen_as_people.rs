@@ -10,7 +10,7 @@
 use zhenyin_core::biometric::{FaceObservation, PadResult, Probe, Reference, compare};
 use zhenyin_models::import::{ImportOptions, import};
 use zhenyin_models::{Frame, Pack, Pipeline};
-use zhenyin_tests::attacks::{cut_mask, phone_replay, printed_photo};
+use zhenyin_tests::attacks::{cut_mask, on_screen, on_sheet, phone_replay, printed_photo};
 use zhenyin_tests::demo::shared;
 use zhenyin_tests::generated::{Labels, Person, View, sequence, views};
 use zhenyin_tests::subjects::generated_cast;
@@ -55,6 +55,24 @@ fn labels_follow_the_head() {
     let [left_eye, right_eye, ..] = person.labels(&View { roll: 15.0, ..View::default() }).points;
     let tilt = (right_eye[1] - left_eye[1]).atan2(right_eye[0] - left_eye[0]).to_degrees();
     assert!((tilt - 15.0).abs() < 2.5, "{tilt}");
+}
+
+#[test]
+fn attacks_show_a_point_where_the_labels_say() {
+    let spot = [300.0, 200.0];
+    let mut rgb = vec![0; 640 * 480 * 3];
+    for y in 195..=205 {
+        rgb[(y * 640 + 295) * 3..(y * 640 + 306) * 3].fill(255);
+    }
+    let picture = Frame::new(640, 480, rgb).unwrap();
+    let bright = |frame: &Frame, [x, y]: [f32; 2]| frame.rgb()[(y as usize * 640 + x as usize) * 3 + 1];
+    let on_paper = on_sheet(&picture, spot);
+    let printed = printed_photo(&picture);
+    assert!(bright(&printed, on_paper) > bright(&printed, [on_paper[0] + 14.0, on_paper[1]]) + 60);
+    let on_glass = on_screen(&picture, spot).unwrap();
+    let replayed = phone_replay(&picture);
+    assert!(bright(&replayed, on_glass) > bright(&replayed, [on_glass[0] + 14.0, on_glass[1]]) + 60);
+    assert!(on_screen(&picture, [10.0, 200.0]).is_none(), "cut off by the telephone's narrow screen");
 }
 
 #[test]

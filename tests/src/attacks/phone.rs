@@ -5,7 +5,7 @@ use std::f32::consts::TAU;
 
 use zhenyin_models::Frame;
 
-use super::{HEIGHT, WIDTH, sample, wall};
+use super::{HEIGHT, WIDTH, sample, tilted, wall};
 
 /// The lit screen in the frame, and the black rim around it.
 const SCREEN: [f32; 2] = [258.0, 440.0];
@@ -36,6 +36,18 @@ pub fn phone_replay(picture: &Frame) -> Frame {
     Frame::new(WIDTH, HEIGHT, rgb).expect("three bytes a pixel")
 }
 
+/// Where [`phone_replay`] shows a point of the picture; `None` when the screen is too narrow for it.
+pub fn on_screen(picture: &Frame, [x, y]: [f32; 2]) -> Option<[f32; 2]> {
+    let u = (x / (picture.width() - 1) as f32 - 0.5) / breadth(picture) * SCREEN[0];
+    let v = (y / (picture.height() - 1) as f32 - 0.5) * SCREEN[1];
+    (beyond_edge(u, v) < 0.0).then(|| tilted([u, v], TILT))
+}
+
+/// Share of the picture's width that is on the screen; its height fills the screen.
+fn breadth(picture: &Frame) -> f32 {
+    SCREEN[0] / SCREEN[1] * picture.height() as f32 / picture.width() as f32
+}
+
 /// How far a point lies outside the screen with its round corners; negative inside.
 fn beyond_edge(u: f32, v: f32) -> f32 {
     let (x, y) = (u.abs() - SCREEN[0] / 2.0 + CORNER, v.abs() - SCREEN[1] / 2.0 + CORNER);
@@ -43,8 +55,7 @@ fn beyond_edge(u: f32, v: f32) -> f32 {
 }
 
 fn glow(picture: &Frame, u: f32, v: f32, row: f32) -> [u8; 3] {
-    // The middle of the picture fills the screen's height.
-    let part = SCREEN[0] / SCREEN[1] * picture.height() as f32 / picture.width() as f32;
+    let part = breadth(picture);
     let light =
         sample(picture, (0.5 + u / SCREEN[0] * part).clamp(0.0, 1.0), (0.5 + v / SCREEN[1]).clamp(0.0, 1.0));
     let band = 1.0 - 0.16 * (0.5 + 0.5 * (TAU * row / BAND).sin());

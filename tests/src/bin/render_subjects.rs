@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::Parser;
 use zhenyin_models::Frame;
-use zhenyin_tests::attacks::{cut_mask, phone_replay, printed_photo};
+use zhenyin_tests::attacks::{cut_mask, on_screen, on_sheet, phone_replay, printed_photo};
 use zhenyin_tests::generated::{Labels, Person, View, jpeg};
 
 /// Renders people and writes `labels.csv` beside the pictures.
@@ -29,9 +29,6 @@ struct Arguments {
     #[arg(long)]
     attacks: bool,
 }
-
-/// Empty cells: the attack moves the face, so the render's own labels do not hold there.
-const UNKNOWN: &str = ",,,,,,,,,,,,,,";
 
 fn main() -> anyhow::Result<()> {
     let args = Arguments::parse();
@@ -57,14 +54,21 @@ fn main() -> anyhow::Result<()> {
             };
             write("live", &frame, &cells(&labels))?;
             if let Some(wearer) = &wearer {
-                write("print", &printed_photo(&frame), UNKNOWN)?;
-                write("screen", &phone_replay(&frame), UNKNOWN)?;
+                let print = labels.carried(|point| Some(on_sheet(&frame, point)));
+                write("print", &printed_photo(&frame), &known(print))?;
+                let screen = labels.carried(|point| on_screen(&frame, point));
+                write("screen", &phone_replay(&frame), &known(screen))?;
                 let (under, points) = (wearer.frame(&view), wearer.labels(&view));
                 write("mask", &cut_mask(&frame, &labels.points, &under, &points.points), &cells(&points))?;
             }
         }
     }
     Ok(())
+}
+
+/// Empty cells where a part of the face is not on the screen.
+fn known(labels: Option<Labels>) -> String {
+    labels.map_or_else(|| ",".repeat(14), |labels| cells(&labels))
 }
 
 fn cells(labels: &Labels) -> String {
