@@ -191,6 +191,12 @@ struct ScriptedCard {
     sent: Arc<Mutex<Vec<u8>>>,
 }
 
+impl ScriptedCard {
+    fn remember(&self, instruction: Option<&u8>) {
+        self.sent.lock().expect("nobody else has it").extend(instruction);
+    }
+}
+
 impl CardPort for ScriptedCard {
     fn now(&self) -> Instant {
         self.now
@@ -201,7 +207,7 @@ impl CardPort for ScriptedCard {
         let (kind, answer) = match kind {
             0x62 => (0x80, b"\x3B\x6D\x00\x00\x00\x81\x54\x4C\x96\x86\x84\x37\x16\x00\x8F\x3D\x97".to_vec()),
             0x6F => {
-                self.sent.lock().expect("nobody else has it").extend(data.get(1));
+                self.remember(data.get(1));
                 let length = self.script.first().map_or(0, |length| usize::from(*length) + 1);
                 let said: Vec<u8> = self.script.drain(..length.min(self.script.len())).skip(1).collect();
                 (0x80, said)

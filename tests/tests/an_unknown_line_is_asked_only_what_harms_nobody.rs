@@ -1,8 +1,6 @@
 //! Probing: each protocol is found at its speed, nothing executes another's question, and a line where nothing
 //! answers is named within eight seconds.
 
-#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
-
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
