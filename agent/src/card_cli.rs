@@ -57,10 +57,11 @@ pub enum CardCliError {
     Reader(#[from] ReaderError),
     #[error("card could not be read")]
     Card(#[from] CardReadError),
-    #[error("`{text}` is not hexadecimal")]
-    NotHex { text: String },
-    #[error("`{text}` is not sent")]
-    Refused { text: String, source: RefusedCommand },
+    // By position: what was typed may hold a PIN.
+    #[error("command {position} is not hexadecimal")]
+    NotHex { position: usize },
+    #[error("command {position} is not sent")]
+    Refused { position: usize, source: RefusedCommand },
     #[error("cannot print")]
     Print(#[from] io::Error),
 }
@@ -204,11 +205,11 @@ fn watch(
 }
 
 fn parse(commands: &[String]) -> Result<Vec<CommandApdu>, CardCliError> {
-    let parse = |text: &String| {
-        let bytes = bytes(text).ok_or_else(|| CardCliError::NotHex { text: text.clone() })?;
-        CommandApdu::parse(&bytes).map_err(|source| CardCliError::Refused { text: text.clone(), source })
+    let parse = |(text, position): (&String, usize)| {
+        let bytes = bytes(text).ok_or(CardCliError::NotHex { position })?;
+        CommandApdu::parse(&bytes).map_err(|source| CardCliError::Refused { position, source })
     };
-    commands.iter().map(parse).collect()
+    commands.iter().zip(1..).map(parse).collect()
 }
 
 fn bytes(text: &str) -> Option<Vec<u8>> {
@@ -296,12 +297,12 @@ mod tests {
         };
         check("00B2080014", None);
         check("00 b2 08 00 14", None);
-        check("00B208001", Some("`00B208001` is not hexadecimal"));
-        check("00B2zz", Some("`00B2zz` is not hexadecimal"));
+        check("00B208001", Some("command 1 is not hexadecimal"));
+        check("00B2zz", Some("command 1 is not hexadecimal"));
         check(
             "0020000003123456",
             Some(
-                "`0020000003123456` is not sent: VERIFY (20) is never sent: it could change the card or cost its holder a try",
+                "command 1 is not sent: VERIFY (20) is never sent: it could change the card or cost its holder a try",
             ),
         );
     }
