@@ -81,8 +81,8 @@ def table(title, variants, people, clips=None, rounds=0):
     for name, embeddings in variants.items():
         found = metrics.figures(*metrics.pair_scores(embeddings, people, clips))
         if rounds:
-            found["interval_tar@0.01"] = metrics.bootstrap(embeddings, people, "tar@0.01", rounds)
-            found["interval_tar@0.001"] = metrics.bootstrap(embeddings, people, "tar@0.001", rounds)
+            for rate in ("0.01", "0.001"):
+                found[f"interval_tar@{rate}"] = metrics.bootstrap(embeddings, people, found[f"threshold@{rate}"], rounds)
         out[name] = found
         print(
             f"{title:22} {name:10} people {len(set(people)):4} pairs {found['genuine']:6}/{found['impostor']:8} "
@@ -100,7 +100,7 @@ def main():
     parser.add_argument("--work", required=True)
     parser.add_argument("--onnx", required=True)
     parser.add_argument("--sets", nargs="*", default=list(SETS))
-    parser.add_argument("--rounds", type=int, default=40, help="bootstrap rounds for the held-out crops")
+    parser.add_argument("--rounds", type=int, default=1000, help="bootstrap rounds for the held-out crops")
     args = parser.parse_args()
     cv2.setNumThreads(0)
     options = onnxruntime.SessionOptions()

@@ -37,14 +37,16 @@ def equal_error(genuine, sorted_impostor):
     return float((miss[best] + false[best]) / 2)
 
 
-def bootstrap(embeddings, labels, key="tar@0.01", rounds=200, seed=1):
-    """95 % interval of a figure by resampling people (pairs of one person are not independent)."""
+def bootstrap(embeddings, labels, threshold, rounds=1000, seed=1):
+    """95 % interval of the TAR at a fixed threshold by resampling people (pairs of one person are not independent)."""
     rng, labels = np.random.default_rng(seed), np.asarray(labels)
-    people = np.unique(labels)
-    rows_of = {p: np.flatnonzero(labels == p) for p in people}
-    values = []
-    for _ in range(rounds):
-        drawn = rng.choice(people, len(people))
-        rows = np.concatenate([rows_of[p] for p in np.unique(drawn)])
-        values.append(figures(*pair_scores(embeddings[rows], labels[rows]))[key])
+    hits, pairs = [], []
+    for person in np.unique(labels):
+        own = embeddings[labels == person]
+        scores = (own @ own.T)[np.triu_indices(len(own), 1)]
+        hits.append((scores >= threshold).sum())
+        pairs.append(len(scores))
+    hits, pairs = np.array(hits), np.array(pairs)
+    drawn = rng.integers(len(hits), size=(rounds, len(hits)))
+    values = hits[drawn].sum(1) / pairs[drawn].sum(1)
     return float(np.quantile(values, 0.025)), float(np.quantile(values, 0.975))
