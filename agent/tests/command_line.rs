@@ -78,7 +78,7 @@ fn an_agent_that_has_ended_is_named() {
         &format!("version = 1\nstate = '{}'\napi.listen = '127.0.0.1:{port}'", folder.path().display()),
     );
     check(&["--config", &path, "status"], 1, "zhenyin run");
-    check(&["--config", &path, "card", "read"], 1, "zhenyin run");
+    check(&["--config", &path, "login"], 1, "zhenyin run");
 }
 
 #[test]
