@@ -81,8 +81,14 @@ pub fn find_pack(folder: &Path) -> anyhow::Result<PathBuf> {
     Ok(pack)
 }
 
-fn checkout() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+/// Folder of the package of tests, asked at run time: checkouts may share one folder of build results, and a
+/// program built in another one would look there.
+pub fn package() -> PathBuf {
+    std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from)
+}
+
+fn checkout() -> PathBuf {
+    package().join("..")
 }
 
 /// A folder of the development material that may lie beside the checkout.

@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ fn record(echo: Echo, spec: CardSpec) -> Vec<Turn> {
 }
 
 fn fixture_path(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
+    zhenyin_tests::demo::package().join("fixtures").join(name)
 }
 
 fn fixture(name: &str) -> Vec<Turn> {

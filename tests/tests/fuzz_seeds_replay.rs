@@ -4,13 +4,13 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use zhenyin_tests::card_reader::{Peer, ResidentCard, ResidentDevice};
 use zhenyin_tests::fuzz_targets::TARGETS;
 
 fn folder(target: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target)
+    zhenyin_tests::demo::package().join("fuzz/seeds").join(target)
 }
 
 fn hex(text: &str) -> Vec<u8> {

@@ -8,15 +8,21 @@ use std::path::{Path, PathBuf};
 
 use zhenyin_models::import::{ImportOptions, import};
 
+/// Folder of this package, asked at run time: checkouts may share one folder of build results, and a program
+/// built in another one would look there.
+fn package() -> PathBuf {
+    std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from)
+}
+
 /// The pack of arithmetic that is committed beside the tests.
 pub(crate) fn tiny_pack() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tiny")
+    package().join("tests/tiny")
 }
 
 /// A folder or file of the shared development material, or a loud skip.
 #[expect(clippy::print_stdout, reason = "a skip must be seen")]
 pub(crate) fn shared(what: &str) -> Option<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
+    let beside = || package().join("../../shared");
     let path = std::env::var_os("ZHENYIN_SHARED").map_or_else(beside, PathBuf::from).join(what);
     if !path.exists() {
         println!("skipped: {} not here", path.display());

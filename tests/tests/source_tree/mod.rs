@@ -18,7 +18,7 @@ impl SourceFile {
 }
 
 pub(crate) fn workspace_root() -> PathBuf {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).canonicalize().expect("the workspace is there")
+    zhenyin_tests::demo::package().join("..").canonicalize().expect("the workspace is there")
 }
 
 /// Every tracked text file whose name ends in `suffix`. Generated code is left out.
