@@ -15,11 +15,11 @@ use tokio::sync::{mpsc as tokio_mpsc, oneshot};
 use zhenyin_core::api::{Refusal, Reply};
 use zhenyin_core::enrolled::Enrolled;
 use zhenyin_core::fault::{Fault, Severity};
-use zhenyin_core::ids::SessionId;
+use zhenyin_core::ids::{Sequence, SessionId};
 use zhenyin_core::merkle::CompactRange;
 use zhenyin_core::outbox::StoredEvent;
 use zhenyin_core::terminal::{Input, Output, Terminal, Ticket};
-use zhenyin_core::wire::{UploadRequest, UpstreamAnswer};
+use zhenyin_core::wire::{PLAIN_LIMIT, UploadRequest, UpstreamAnswer};
 
 use crate::camera::CameraThread;
 use crate::card_reader::CardReaderThread;
@@ -272,8 +272,8 @@ impl EventLoop {
     }
 
     fn load_batch(&mut self, first: u64, max: usize) {
-        let end = first.saturating_add(max as u64);
-        let stored = self.adapters.journal_reader.events(first..end).unwrap_or_else(|error| {
+        let reader = &self.adapters.journal_reader;
+        let stored = reader.batch(Sequence(first), max, PLAIN_LIMIT).unwrap_or_else(|error| {
             tracing::error!(error = %chain_of(&error), "journal cannot be read for upload");
             Vec::new()
         });
