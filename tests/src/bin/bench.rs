@@ -90,7 +90,7 @@ fn whole_terminal(folder: &Path, pack: Option<&Path>) -> anyhow::Result<()> {
     }
     spans.sort_unstable();
     print(&format!(
-        "\nreply → receipt  p50 {:?}, worst {:?}  (200 ms of it is the wait for company)",
+        "\nreply → receipt  p50 {:?}, worst {:?}  (a first event waits up to 200 ms for company)",
         spans[10], spans[19]
     ))?;
     print(&format!(
