@@ -98,7 +98,8 @@ impl From<SlotError> for CardReadError {
             | SlotError::Checksum { .. }
             | SlotError::Refusing { .. }
             | SlotError::Failed { .. }
-            | SlotError::OutOfStep => Self::Transmission { source: Box::new(ApduError::Slot(error)) },
+            | SlotError::OutOfStep
+            | SlotError::NoSam { .. } => Self::Transmission { source: Box::new(ApduError::Slot(error)) },
         }
     }
 }

@@ -22,6 +22,7 @@ pub mod scanner;
 pub mod resident_reader;
 pub mod slot;
 pub mod card_slot;
+pub mod sam_slot;
 #[cfg(feature = "pcsc")]
 pub mod pcsc_slot;
 pub mod atr;

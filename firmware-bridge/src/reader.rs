@@ -12,6 +12,7 @@ use crate::card_error::CardReadError;
 use crate::card_slot::CardSlot;
 use crate::codec::ccid_serial::Counters;
 use crate::port::{CardPort, PortError};
+use crate::sam_slot::{self, SamSlot};
 use crate::slot::{Slot, SlotError, SlotState};
 use crate::social_security::{self, Progress};
 
@@ -41,17 +42,15 @@ impl Reader {
 
     /// The same for a slot with another framing than CCID-serial.
     pub fn open_slot(mut slot: Slot) -> Result<Self, ReaderError> {
-        let mut answer = slot.firmware();
-        if answer.is_err() && slot.counters() != Counters::default() {
-            answer = slot.firmware();
-        }
-        let noise = slot.counters().dropped_bytes;
-        let firmware = answer.map_err(|error| match ReaderError::from(error) {
-            ReaderError::Faulty { source } => ReaderError::NoProtocol { noise, source },
-            lost @ (ReaderError::PortLost { .. } | ReaderError::NoProtocol { .. }) => lost,
-        })?;
-        slot.notify_changes()?;
+        let firmware = greet(&mut slot)?;
         Ok(Self::over(Box::new(slot), firmware))
+    }
+
+    /// A reader with a SAM in its slot `number`, which the second value reaches.
+    pub fn open_with_sam(mut slot: Slot, number: u8) -> Result<(Self, SamSlot), ReaderError> {
+        let firmware = greet(&mut slot)?;
+        let (card, sam) = sam_slot::share(slot, number);
+        Ok((Self::over(Box::new(card), firmware), sam))
     }
 
     /// A slot that has answered by itself already, such as one of PC/SC.
@@ -158,6 +157,21 @@ impl Reader {
     }
 }
 
+/// Asks who is on the line; one more time when the first answer was noise.
+fn greet(slot: &mut Slot) -> Result<String, ReaderError> {
+    let mut answer = slot.firmware();
+    if answer.is_err() && slot.counters() != Counters::default() {
+        answer = slot.firmware();
+    }
+    let noise = slot.counters().dropped_bytes;
+    let firmware = answer.map_err(|error| match ReaderError::from(error) {
+        ReaderError::Faulty { source } => ReaderError::NoProtocol { noise, source },
+        lost @ (ReaderError::PortLost { .. } | ReaderError::NoProtocol { .. }) => lost,
+    })?;
+    slot.notify_changes()?;
+    Ok(firmware)
+}
+
 /// One way through a card, from the reset on.
 #[derive(Default)]
 struct Attempt {
@@ -194,7 +208,8 @@ impl From<SlotError> for ReaderError {
             | SlotError::NoCard
             | SlotError::Mute
             | SlotError::Failed { .. }
-            | SlotError::OutOfStep => Self::Faulty { source: error },
+            | SlotError::OutOfStep
+            | SlotError::NoSam { .. } => Self::Faulty { source: error },
         }
     }
 }

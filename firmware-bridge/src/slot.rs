@@ -36,6 +36,8 @@ pub enum SlotError {
     Failed { request: &'static str, code: u8 },
     #[error("reader gave an answer that nobody waited for, and its answers have no numbers")]
     OutOfStep,
+    #[error("reader has no SAM slot {slot}")]
+    NoSam { slot: u8 },
 }
 
 /// The single slot of a reader on a serial line.
@@ -174,6 +176,10 @@ impl Slot {
         self.port.now()
     }
 
+    pub(crate) fn limit(&self) -> Option<Instant> {
+        self.limit
+    }
+
     /// No request waits past `limit`, whatever extensions the card asks for.
     pub fn set_limit(&mut self, limit: Option<Instant>) {
         self.limit = limit;
@@ -227,6 +233,25 @@ impl Slot {
         if bound_to_card && self.out_of_step {
             return Err(SlotError::OutOfStep);
         }
+        self.ask(request, bound_to_card)
+    }
+
+    /// One request to the SAM in another slot of the same reader. What the reader says of the card meanwhile is
+    /// noted as ever, and is for whoever reads the card.
+    pub(crate) fn ask_sam(&mut self, slot: u8, request: &Request<'_>) -> Result<Answer, SlotError> {
+        self.drain()?;
+        if self.out_of_step {
+            return Err(SlotError::OutOfStep);
+        }
+        if !self.receiver.address(slot) {
+            return Err(SlotError::NoSam { slot });
+        }
+        let answer = self.ask(request, false);
+        self.receiver.address(SLOT);
+        answer
+    }
+
+    fn ask(&mut self, request: &Request<'_>, bound_to_card: bool) -> Result<Answer, SlotError> {
         let strays = self.receiver.counters().stray_frames;
         let outgoing = self.receiver.begin(request, self.sequence)?;
         self.sequence = self.sequence.wrapping_add(1);
@@ -310,6 +335,7 @@ impl Wait {
     }
 }
 
+/// The card's.
 const SLOT: u8 = 0;
 const CONTROL: Duration = Duration::from_secs(2);
 const EXCHANGE: Duration = Duration::from_secs(5);
@@ -320,7 +346,7 @@ const CHUNK: usize = 512;
 const DRAIN_READS: usize = 32;
 
 /// Codes: CCID 1.1, table 6.2-2.
-fn failure(request: &'static str, answer: &Answer) -> SlotError {
+pub(crate) fn failure(request: &'static str, answer: &Answer) -> SlotError {
     match answer.error {
         0xFE | 0xFB if answer.card_absent() => SlotError::NoCard,
         0xFE => SlotError::Mute,

@@ -179,6 +179,7 @@ fn table(choice: u8) -> StxTable {
             status: vec![0x53],
             exchange: vec![0x51, 0x07],
         },
+        sam: None,
     }
 }
 

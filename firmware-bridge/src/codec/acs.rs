@@ -11,14 +11,20 @@ use super::ccid_serial::{
     Answer, Counters, DATA_BLOCK, ESCAPE, MAX_DATA, PARAMETERS, Received, Request, SLOT_STATUS, TooLong,
     checksum, message,
 };
-use super::framing::Framing;
+use super::framing::{Framing, Pending, Step};
 
 /// Cuts a byte stream into frames and keeps only what belongs to the request in hand.
 #[derive(Default)]
 pub struct AcsFraming {
-    buffer: Vec<u8>,
+    pending: Pending,
+    expected: Expected,
+}
+
+/// The request in hand, if any, and the slot it is for.
+#[derive(Default)]
+struct Expected {
+    slot: u8,
     awaited: Option<Awaited>,
-    counters: Counters,
 }
 
 struct Awaited {
@@ -30,106 +36,85 @@ impl AcsFraming {
     pub fn new() -> Self {
         Self::default()
     }
+}
 
-    /// Judges the head of the buffer without consuming it.
-    fn step(&self) -> Step {
-        match self.buffer.as_slice() {
+impl Expected {
+    fn judge(&mut self, bytes: &[u8]) -> Step {
+        match bytes {
             [] | [STX] => Step::Wait,
-            [STX, DATA_BLOCK | SLOT_STATUS | PARAMETERS | ESCAPE, rest @ ..] => self.step_frame(rest),
+            [STX, DATA_BLOCK | SLOT_STATUS | PARAMETERS | ESCAPE, rest @ ..] => self.judge_frame(bytes, rest),
             [STX, 0x00 | 0xFC..=0xFF] => Step::Wait,
             [STX, first @ (0x00 | 0xFC..=0xFF), second] if first == second => Step::Wait,
-            [STX, 0x00, 0x00, ETX, ..] => Step::Acknowledged,
-            [STX, first @ 0xFC..=0xFF, second, ETX, ..] if first == second => Step::Refused,
+            [STX, 0x00, 0x00, ETX, ..] => Step::Passed(STATUS_FRAME),
+            [STX, first @ 0xFC..=0xFF, second, ETX, ..] if first == second => {
+                Step::Told(STATUS_FRAME, Received::Nak)
+            }
             _ => Step::Drop,
         }
     }
 
     /// `rest` begins after the message type: length, slot, sequence, status, error, chaining, data, checksum.
-    fn step_frame(&self, rest: &[u8]) -> Step {
+    fn judge_frame(&mut self, bytes: &[u8], rest: &[u8]) -> Step {
         let [l0, l1, l2, l3, slot, _, _, _, _, tail @ ..] = rest else { return Step::Wait };
         let length = u32::from_le_bytes([*l0, *l1, *l2, *l3]) as usize;
-        if length > MAX_DATA || *slot != SLOT {
+        if length > MAX_DATA || *slot != self.slot {
             return Step::Drop;
         }
         if tail.len() < length + 2 {
             return Step::Wait;
         }
-        match self.buffer.get(1..OVERHEAD + length) {
-            Some([summed @ .., ETX]) if checksum(summed) == 0 => Step::Frame(OVERHEAD + length),
-            Some([.., ETX]) => Step::Damaged,
-            Some(_) | None => Step::Drop,
+        let frame = bytes.get(..OVERHEAD + length).unwrap_or_default();
+        match frame {
+            [_, summed @ .., ETX] if checksum(summed) == 0 => self.accept(frame),
+            [.., ETX] => Step::Damaged,
+            _ => Step::Drop,
         }
     }
 
     /// A frame with a good checksum: is it the answer?
-    fn accept(&mut self, total: usize) -> Option<Received> {
-        let frame = self.buffer.get(..total)?;
+    fn accept(&mut self, frame: &[u8]) -> Step {
+        let total = frame.len();
         let [_, kind, _, _, _, _, _, sequence, status, error, _, data @ .., _, _] = frame else {
-            return None;
+            return Step::Drop;
         };
         let ours = self.awaited.as_ref().is_some_and(|a| a.sequence == *sequence && a.answers.contains(kind));
         if !ours {
-            self.counters.stray_frames += 1;
-            return None;
+            return Step::Stray(total);
         }
         if status & 0xC0 == 0x80 {
-            self.counters.time_requests += 1;
-            return Some(Received::MoreTime);
+            return Step::Told(total, Received::MoreTime);
         }
         let answer = Answer { status: *status, error: *error, data: data.to_vec() };
         self.awaited = None;
-        Some(Received::Answer(answer))
+        Step::Told(total, Received::Answer(answer))
     }
 }
 
 impl Framing for AcsFraming {
     fn begin(&mut self, request: &Request<'_>, sequence: u8) -> Result<Vec<u8>, TooLong> {
-        let message = message(request, SLOT, sequence)?;
+        let message = message(request, self.expected.slot, sequence)?;
         self.reset();
-        self.awaited = Some(Awaited { sequence, answers: request.answers() });
+        self.expected.awaited = Some(Awaited { sequence, answers: request.answers() });
         Ok([&[STX], message.as_slice(), &[checksum(&message), ETX]].concat())
     }
 
     fn begin_again(&mut self) {}
 
     fn push(&mut self, bytes: &[u8]) {
-        self.buffer.extend_from_slice(bytes);
+        self.pending.push(bytes);
     }
 
     fn poll(&mut self) -> Option<Received> {
-        loop {
-            let (taken, received) = match self.step() {
-                Step::Wait => return None,
-                Step::Drop => {
-                    self.counters.dropped_bytes += 1;
-                    (1, None)
-                }
-                Step::Damaged => {
-                    self.counters.bad_checksums += 1;
-                    self.counters.dropped_bytes += 1;
-                    (1, Some(Received::BadChecksum))
-                }
-                Step::Acknowledged => (STATUS_FRAME, None),
-                Step::Refused => {
-                    self.counters.naks += 1;
-                    (STATUS_FRAME, Some(Received::Nak))
-                }
-                Step::Frame(length) => (length, self.accept(length)),
-            };
-            self.buffer.drain(..taken.min(self.buffer.len()));
-            if received.is_some() {
-                return received;
-            }
-        }
+        self.pending.poll(|bytes| self.expected.judge(bytes))
     }
 
     fn reset(&mut self) {
-        self.buffer.clear();
-        self.awaited = None;
+        self.pending.reset();
+        self.expected.awaited = None;
     }
 
     fn counters(&self) -> Counters {
-        self.counters
+        self.pending.counters()
     }
 
     fn ask_again(&self) -> Option<&'static [u8]> {
@@ -140,18 +125,13 @@ impl Framing for AcsFraming {
     fn has(&self, request: &Request<'_>) -> bool {
         !matches!(request, Request::Escape(_))
     }
+
+    fn address(&mut self, slot: u8) -> bool {
+        self.expected.slot = slot;
+        true
+    }
 }
 
-enum Step {
-    Wait,
-    Drop,
-    Damaged,
-    Acknowledged,
-    Refused,
-    Frame(usize),
-}
-
-const SLOT: u8 = 0;
 const STX: u8 = 0x02;
 const ETX: u8 = 0x03;
 /// Eleven zeros between the marks.
@@ -162,7 +142,7 @@ const OVERHEAD: usize = 13;
 
 impl fmt::Debug for AcsFraming {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "AcsFraming({} bytes pending, {:?})", self.buffer.len(), self.counters)
+        write!(f, "AcsFraming({} bytes pending, {:?})", self.pending.len(), self.counters())
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use super::framing::Framing;
+use super::framing::{Framing, Pending, Step};
 
 /// Longest data part of one message: a short APDU and its head.
 pub const MAX_DATA: usize = 261;
@@ -162,101 +162,79 @@ pub struct Counters {
 
 /// Cuts a byte stream into frames and keeps only what belongs to the request in hand.
 pub struct Receiver {
+    pending: Pending,
+    expected: Expected,
+}
+
+/// The request in hand and what of its answer is still to come.
+struct Expected {
     slot: u8,
-    buffer: Vec<u8>,
     awaited: Option<Outgoing>,
     echo_due: bool,
-    counters: Counters,
 }
 
 impl Receiver {
     pub fn new(slot: u8) -> Self {
-        Self { slot, buffer: Vec::new(), awaited: None, echo_due: false, counters: Counters::default() }
+        Self { pending: Pending::default(), expected: Expected { slot, awaited: None, echo_due: false } }
     }
 
     pub fn counters(&self) -> Counters {
-        self.counters
+        self.pending.counters()
     }
 
     /// Forgets everything pending and waits for the answer to `request`, echoed first or not.
     pub fn await_answer(&mut self, request: Outgoing) {
         self.reset();
-        self.awaited = Some(request);
-        self.echo_due = true;
+        self.expected.awaited = Some(request);
+        self.expected.echo_due = true;
     }
 
     /// Forgets bytes of an unfinished frame and the request in hand.
     pub fn reset(&mut self) {
-        self.counters.dropped_bytes += self.buffer.len() as u64;
-        self.buffer.clear();
-        self.awaited = None;
-        self.echo_due = false;
+        self.pending.reset();
+        self.expected.awaited = None;
+        self.expected.echo_due = false;
     }
 
     /// The same request was sent again: it may be echoed again.
     pub fn expect_echo(&mut self) {
-        self.echo_due = true;
+        self.expected.echo_due = true;
     }
 
     pub fn push(&mut self, bytes: &[u8]) {
-        self.buffer.extend_from_slice(bytes);
+        self.pending.push(bytes);
     }
 
     /// Next thing in the bytes pushed so far; `None` when more bytes are needed.
     pub fn poll(&mut self) -> Option<Received> {
-        loop {
-            let (taken, received) = match self.step() {
-                Step::Wait => return None,
-                Step::Drop => {
-                    self.counters.dropped_bytes += 1;
-                    (1, None)
-                }
-                Step::Damaged => {
-                    self.counters.bad_checksums += 1;
-                    self.counters.dropped_bytes += 1;
-                    (1, Some(Received::BadChecksum))
-                }
-                Step::Echo(length) => {
-                    self.echo_due = false;
-                    self.counters.echoes += 1;
-                    (length, None)
-                }
-                Step::Frame(length) => (length, self.accept(length)),
-                Step::Bare(length, received) => {
-                    self.counters.naks += u64::from(received == Received::Nak);
-                    self.counters.time_requests += u64::from(received == Received::MoreTime);
-                    (length, Some(received))
-                }
-            };
-            self.buffer.drain(..taken.min(self.buffer.len()));
-            if received.is_some() {
-                return received;
-            }
-        }
+        self.pending.poll(|bytes| self.expected.judge(bytes))
     }
+}
 
-    /// Judges the head of the buffer without consuming it.
-    fn step(&self) -> Step {
+impl Expected {
+    fn judge(&mut self, bytes: &[u8]) -> Step {
         let extensible = self.awaited.as_ref().is_some_and(|request| request.extensible);
-        match self.buffer.as_slice() {
+        match bytes {
             [] | [SYNC] | [SYNC, FRAME_CONTROL | NAK_CONTROL] | [SLOT_CHANGE] => Step::Wait,
-            [SYNC, NAK_CONTROL, 0x16, ..] => Step::Bare(3, Received::Nak),
-            [SYNC, FRAME_CONTROL, kind, ..] if kind & 0x80 == 0 => self.step_echo(),
+            [SYNC, NAK_CONTROL, 0x16, ..] => Step::Told(3, Received::Nak),
+            [SYNC, FRAME_CONTROL, kind, ..] if kind & 0x80 == 0 => self.judge_echo(bytes),
             [SYNC, FRAME_CONTROL, DATA_BLOCK | SLOT_STATUS | PARAMETERS | ESCAPE, rest @ ..] => {
-                self.step_frame(rest)
+                self.judge_frame(bytes, rest)
             }
-            [SLOT_CHANGE, 0x02, ..] => Step::Bare(2, Received::SlotEvent(SlotEvent::Removed)),
-            [SLOT_CHANGE, 0x03, ..] => Step::Bare(2, Received::SlotEvent(SlotEvent::Inserted)),
-            [0x80..=0xFF, ..] if extensible => Step::Bare(1, Received::MoreTime),
+            [SLOT_CHANGE, 0x02, ..] => Step::Told(2, Received::SlotEvent(SlotEvent::Removed)),
+            [SLOT_CHANGE, 0x03, ..] => Step::Told(2, Received::SlotEvent(SlotEvent::Inserted)),
+            [0x80..=0xFF, ..] if extensible => Step::Told(1, Received::MoreTime),
             _ => Step::Drop,
         }
     }
 
-    fn step_echo(&self) -> Step {
+    fn judge_echo(&mut self, bytes: &[u8]) -> Step {
         let sent = self.awaited.as_ref().filter(|_| self.echo_due).map(Outgoing::bytes).unwrap_or_default();
-        if self.buffer.starts_with(sent) && !sent.is_empty() {
-            Step::Echo(sent.len())
-        } else if sent.starts_with(&self.buffer) {
+        let length = sent.len();
+        if bytes.starts_with(sent) && length > 0 {
+            self.echo_due = false;
+            Step::Echo(length)
+        } else if sent.starts_with(bytes) {
             Step::Wait
         } else {
             Step::Drop
@@ -264,7 +242,7 @@ impl Receiver {
     }
 
     /// `rest` begins after the message type: length, slot, sequence, status, error, chaining, data, checksum.
-    fn step_frame(&self, rest: &[u8]) -> Step {
+    fn judge_frame(&mut self, bytes: &[u8], rest: &[u8]) -> Step {
         let [l0, l1, l2, l3, slot, _, _, _, _, tail @ ..] = rest else { return Step::Wait };
         let length = u32::from_le_bytes([*l0, *l1, *l2, *l3]) as usize;
         if length > MAX_DATA || *slot != self.slot {
@@ -273,43 +251,37 @@ impl Receiver {
         if tail.len() <= length {
             return Step::Wait;
         }
-        let total = OVERHEAD + length;
+        let frame = bytes.get(..OVERHEAD + length).unwrap_or_default();
         // The exclusive-or over a frame and its own checksum is zero.
-        if checksum(self.buffer.get(..total).unwrap_or_default()) == 0 {
-            Step::Frame(total)
-        } else {
-            Step::Damaged
-        }
+        if checksum(frame) == 0 { self.accept(frame) } else { Step::Damaged }
     }
 
     /// A frame with a good checksum: is it the answer?
-    fn accept(&mut self, total: usize) -> Option<Received> {
-        let frame = self.buffer.get(..total)?;
+    fn accept(&mut self, frame: &[u8]) -> Step {
+        let total = frame.len();
         let [_, _, kind, _, _, _, _, _, sequence, status, error, _, data @ .., _] = frame else {
-            return None;
+            return Step::Drop;
         };
         let ours = self
             .awaited
             .as_ref()
             .is_some_and(|request| request.sequence == *sequence && request.answers.contains(kind));
         if !ours {
-            self.counters.stray_frames += 1;
-            return None;
+            return Step::Stray(total);
         }
         self.echo_due = false;
         if status & 0xC0 == 0x80 {
-            self.counters.time_requests += 1;
-            return Some(Received::MoreTime);
+            return Step::Told(total, Received::MoreTime);
         }
         let answer = Answer { status: *status, error: *error, data: data.to_vec() };
         self.awaited = None;
-        Some(Received::Answer(answer))
+        Step::Told(total, Received::Answer(answer))
     }
 }
 
 impl Framing for Receiver {
     fn begin(&mut self, request: &Request<'_>, sequence: u8) -> Result<Vec<u8>, TooLong> {
-        let outgoing = Outgoing::new(request, self.slot, sequence)?;
+        let outgoing = Outgoing::new(request, self.expected.slot, sequence)?;
         let bytes = outgoing.bytes.clone();
         self.await_answer(outgoing);
         Ok(bytes)
@@ -332,7 +304,7 @@ impl Framing for Receiver {
     }
 
     fn counters(&self) -> Counters {
-        self.counters
+        self.counters()
     }
 
     fn ask_again(&self) -> Option<&'static [u8]> {
@@ -342,15 +314,11 @@ impl Framing for Receiver {
     fn has(&self, _request: &Request<'_>) -> bool {
         true
     }
-}
 
-enum Step {
-    Wait,
-    Drop,
-    Damaged,
-    Echo(usize),
-    Frame(usize),
-    Bare(usize, Received),
+    fn address(&mut self, slot: u8) -> bool {
+        self.expected.slot = slot;
+        true
+    }
 }
 
 const SYNC: u8 = 0x03;
@@ -389,7 +357,7 @@ impl fmt::Debug for Answer {
 
 impl fmt::Debug for Receiver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Receiver({} bytes pending, {:?})", self.buffer.len(), self.counters)
+        write!(f, "Receiver({} bytes pending, {:?})", self.pending.len(), self.counters())
     }
 }
 

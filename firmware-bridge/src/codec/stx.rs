@@ -9,35 +9,44 @@ mod table;
 use std::fmt;
 
 use super::ccid_serial::{Answer, Counters, Received, Request, TooLong};
-use super::framing::Framing;
+use super::framing::{Framing, Pending, Step};
 pub use table::{
     AnswerForm, Checksum, ChecksumKind, Commands, Cover, Expansion, Length, Order, StxTable, StxTableError,
 };
 
 /// A table in use on one line.
 pub struct StxFraming {
+    pending: Pending,
+    expected: Expected,
+}
+
+/// The table, whether the SAM's commands of it are meant, and the name of the command in hand.
+struct Expected {
     table: StxTable,
-    buffer: Vec<u8>,
+    to_sam: bool,
     awaited: Option<Vec<u8>>,
-    counters: Counters,
 }
 
 impl StxFraming {
     pub fn new(table: StxTable) -> Result<Self, StxTableError> {
         table.check()?;
-        Ok(Self { table, buffer: Vec::new(), awaited: None, counters: Counters::default() })
+        Ok(Self { pending: Pending::default(), expected: Expected { table, to_sam: false, awaited: None } })
     }
+}
 
-    fn step(&self) -> Step {
-        match self.buffer.as_slice() {
+impl Expected {
+    fn judge(&mut self, bytes: &[u8]) -> Step {
+        match bytes {
             [] => Step::Wait,
-            [first, raw @ ..] if *first == self.table.stx => self.step_frame(raw).unwrap_or_else(|step| step),
+            [first, raw @ ..] if *first == self.table.stx => {
+                self.judge_frame(bytes, raw).unwrap_or_else(|step| step)
+            }
             _ => Step::Drop,
         }
     }
 
     /// `raw` begins after the start mark.
-    fn step_frame(&self, raw: &[u8]) -> Result<Step, Step> {
+    fn judge_frame(&mut self, bytes: &[u8], raw: &[u8]) -> Result<Step, Step> {
         let table = &self.table;
         let unit = table.expansion.unit();
         let head_length = table.answer_head();
@@ -52,7 +61,7 @@ impl StxFraming {
         let marks = usize::from(table.etx.is_some()) + usize::from(table.checksum.after_etx);
         let between = (inner_length + sum_inside) * unit;
         let total = 1 + between + marks;
-        let Some(frame) = self.buffer.get(..total) else { return Err(self.unfinished(raw)) };
+        let Some(frame) = bytes.get(..total) else { return Err(self.unfinished(raw)) };
         let inner = table.expansion.reduce(frame.get(1..=between)).ok_or(Step::Drop)?;
         if table.etx.is_some_and(|etx| frame.get(1 + between) != Some(&etx)) {
             return Err(Step::Drop);
@@ -66,7 +75,7 @@ impl StxFraming {
             return Err(Step::Damaged);
         }
         let (command, status, data) = table.answer_parts(inner).ok_or(Step::Drop)?;
-        Ok(Step::Frame { total, command, status, data })
+        Ok(self.accept(total, &command, &status, data))
     }
 
     /// More bytes may complete what is there, unless a byte cannot stand where it stands.
@@ -76,11 +85,10 @@ impl StxFraming {
         if possible { Step::Wait } else { Step::Drop }
     }
 
-    fn accept(&mut self, command: &[u8], status: &[u8], data: Vec<u8>) -> Option<Received> {
+    fn accept(&mut self, total: usize, command: &[u8], status: &[u8], data: Vec<u8>) -> Step {
         let ours = self.awaited.as_ref().is_some_and(|awaited| awaited.starts_with(command));
         if !ours {
-            self.counters.stray_frames += 1;
-            return None;
+            return Step::Stray(total);
         }
         self.awaited = None;
         let (bits, error) = match status.last() {
@@ -88,13 +96,14 @@ impl StxFraming {
             _ if status == self.table.absent => (0x42, 0xFE),
             last => (0x40, last.copied().unwrap_or_default()),
         };
-        Some(Received::Answer(Answer { status: bits, error, data }))
+        Step::Told(total, Received::Answer(Answer { status: bits, error, data }))
     }
 }
 
 impl Framing for StxFraming {
     fn begin(&mut self, request: &Request<'_>, _sequence: u8) -> Result<Vec<u8>, TooLong> {
-        let commands = &self.table.commands;
+        let table = &self.expected.table;
+        let commands = table.sam.as_ref().filter(|_| self.expected.to_sam).unwrap_or(&table.commands);
         let (command, data): (&[u8], &[u8]) = match request {
             Request::PowerOn(_) => (&commands.power_on, &[]),
             Request::PowerOff => (&commands.power_off, &[]),
@@ -103,48 +112,30 @@ impl Framing for StxFraming {
             // `has` says that there is no such request.
             Request::SetParameters(_) | Request::Escape(_) => (&commands.status, &[]),
         };
-        let frame = self.table.frame(command, data)?;
-        let awaited = command.get(..self.table.command_width).unwrap_or(command).to_vec();
+        let frame = table.frame(command, data)?;
+        let awaited = command.get(..table.command_width).unwrap_or(command).to_vec();
         self.reset();
-        self.awaited = Some(awaited);
+        self.expected.awaited = Some(awaited);
         Ok(frame)
     }
 
     fn begin_again(&mut self) {}
 
     fn push(&mut self, bytes: &[u8]) {
-        self.buffer.extend_from_slice(bytes);
+        self.pending.push(bytes);
     }
 
     fn poll(&mut self) -> Option<Received> {
-        loop {
-            let (taken, received) = match self.step() {
-                Step::Wait => return None,
-                Step::Drop => {
-                    self.counters.dropped_bytes += 1;
-                    (1, None)
-                }
-                Step::Damaged => {
-                    self.counters.bad_checksums += 1;
-                    self.counters.dropped_bytes += 1;
-                    (1, Some(Received::BadChecksum))
-                }
-                Step::Frame { total, command, status, data } => (total, self.accept(&command, &status, data)),
-            };
-            self.buffer.drain(..taken.min(self.buffer.len()));
-            if received.is_some() {
-                return received;
-            }
-        }
+        self.pending.poll(|bytes| self.expected.judge(bytes))
     }
 
     fn reset(&mut self) {
-        self.buffer.clear();
-        self.awaited = None;
+        self.pending.reset();
+        self.expected.awaited = None;
     }
 
     fn counters(&self) -> Counters {
-        self.counters
+        self.pending.counters()
     }
 
     /// None of the published variants has a way to ask for an answer again.
@@ -156,21 +147,20 @@ impl Framing for StxFraming {
         !matches!(request, Request::Escape(_) | Request::SetParameters(_))
     }
 
+    /// A table knows one SAM slot, whatever its number.
+    fn address(&mut self, slot: u8) -> bool {
+        self.expected.to_sam = slot != 0 && self.expected.table.sam.is_some();
+        slot == 0 || self.expected.to_sam
+    }
+
     fn answers_are_numbered(&self) -> bool {
         false
     }
 }
 
-enum Step {
-    Wait,
-    Drop,
-    Damaged,
-    Frame { total: usize, command: Vec<u8>, status: Vec<u8>, data: Vec<u8> },
-}
-
 impl fmt::Debug for StxFraming {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "StxFraming({} bytes pending, {:?})", self.buffer.len(), self.counters)
+        write!(f, "StxFraming({} bytes pending, {:?})", self.pending.len(), self.counters())
     }
 }
 

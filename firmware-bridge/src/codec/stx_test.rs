@@ -29,6 +29,7 @@ fn variant_a() -> StxTable {
             status: vec![0x53],
             exchange: vec![0x51, 0x07],
         },
+        sam: None,
     }
 }
 
@@ -215,6 +216,29 @@ fn an_answer_may_come_in_pieces_but_not_in_part() {
             assert_eq!(framing.counters().dropped_bytes, 0, "{name} {cut}");
         }
     }
+}
+
+#[test]
+fn the_sam_slot_has_commands_of_its_own() {
+    let mut plain = StxFraming::new(variant_a()).unwrap();
+    assert!(!plain.address(1) && plain.address(0));
+    let sam = Commands {
+        power_on: vec![0x60],
+        power_off: vec![0x62],
+        status: vec![0x63],
+        exchange: vec![0x61, 0x07],
+    };
+    let mut framing = StxFraming::new(StxTable { sam: Some(sam.clone()), ..variant_a() }).unwrap();
+    let mut check = |slot: u8, want: &str| {
+        assert!(framing.address(slot));
+        assert_eq!(framing.begin(&Request::Transfer(&[0x00, 0x84]), 0).unwrap(), hex(want), "slot {slot}");
+    };
+    check(0, "09 04 51 07 00 84 D2 0D");
+    check(1, "09 04 61 07 00 84 E2 0D");
+    check(0, "09 04 51 07 00 84 D2 0D");
+    let short = Some(Commands { power_off: vec![], ..sam });
+    let refused = StxTableError::Command { name: "power off", wanted: 1, found: 0 };
+    assert_eq!(StxTable { sam: short, ..variant_a() }.check(), Err(refused));
 }
 
 #[test]

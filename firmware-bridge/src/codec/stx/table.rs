@@ -22,6 +22,8 @@ pub struct StxTable {
     /// Status that says that no card is in the slot.
     pub absent: Vec<u8>,
     pub commands: Commands,
+    /// The same for the SAM slot, where the board has one.
+    pub sam: Option<Commands>,
 }
 
 /// What comes first after the header.
@@ -136,13 +138,9 @@ impl StxTable {
             return Err(StxTableError::NoEndMark);
         }
         let wanted = self.command_width.max(1);
-        let named = [
-            ("power on", &self.commands.power_on),
-            ("power off", &self.commands.power_off),
-            ("status", &self.commands.status),
-            ("exchange", &self.commands.exchange),
-        ];
-        let short = named.into_iter().find(|(_, bytes)| bytes.len() < wanted);
+        let mut named =
+            [Some(&self.commands), self.sam.as_ref()].into_iter().flatten().flat_map(Commands::named);
+        let short = named.find(|(_, bytes)| bytes.len() < wanted);
         short.map_or(Ok(()), |(name, bytes)| Err(StxTableError::Command { name, wanted, found: bytes.len() }))
     }
 
@@ -255,6 +253,17 @@ impl StxTable {
             AnswerForm::StatusOnly => (&[][..], name, after),
         };
         Some((command.to_vec(), status.to_vec(), data.to_vec()))
+    }
+}
+
+impl Commands {
+    fn named(&self) -> [(&'static str, &Vec<u8>); 4] {
+        [
+            ("power on", &self.power_on),
+            ("power off", &self.power_off),
+            ("status", &self.status),
+            ("exchange", &self.exchange),
+        ]
     }
 }
 
