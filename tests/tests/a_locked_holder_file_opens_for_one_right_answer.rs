@@ -13,7 +13,8 @@ use firmware_bridge::authenticator::{
     AuthenticationError, Authenticator, PsamAuthenticator, PsamScript, RemoteAnswer, RemoteAuthenticator,
     RemoteQuestion, RemoteRefusal,
 };
-use firmware_bridge::{CardReadError, Reader};
+use firmware_bridge::slot::Slot;
+use firmware_bridge::{CardReadError, Reader, SlotState};
 use zhenyin_core::card::{CardAlgorithm, CardIdentity, CardWarning, HolderData};
 use zhenyin_tests::card_reader::cards::toy_cipher;
 use zhenyin_tests::card_reader::device::Device;
@@ -217,6 +218,27 @@ fn a_card_exchanged_during_the_round_trip_is_not_charged() {
     assert!(matches!(result, Err(CardReadError::Swapped)), "{result:?}");
     let device = device.lock().unwrap();
     assert!(!device.card().unwrap().instructions().contains(&EXTERNAL_AUTHENTICATE));
+}
+
+#[test]
+fn a_psam_in_the_readers_own_slot_answers_and_no_word_about_the_card_is_lost() {
+    for echo in [Echo::On, Echo::Off] {
+        let port = MemoryPort::new(echo);
+        let device = port.device();
+        let (mut reader, sam) = Reader::open_with_sam(Slot::new(Box::new(port)), 1).unwrap();
+        let script = PsamScript::parse(SCRIPT).unwrap();
+        reader.set_authenticator(Some(Box::new(PsamAuthenticator::new(script, Box::new(sam)))));
+        device.lock().unwrap().insert(CardSpec::with_key());
+        // The control: nothing is in the slot yet.
+        assert_eq!(reader.read_card().unwrap().holder, HolderData::Locked);
+        device.lock().unwrap().build_in(psam(KEY));
+        assert!(matches!(reader.read_card().unwrap().holder, HolderData::Read(_)));
+        // The reader says so while it is asked about the PSAM; that it said so must reach the reading.
+        device.lock().unwrap().pull_card_with_psam();
+        let result = reader.read_card();
+        assert!(matches!(result, Err(CardReadError::Removed)), "{result:?}");
+        assert_eq!(reader.poll_slot().unwrap(), SlotState::Absent);
+    }
 }
 
 #[test]

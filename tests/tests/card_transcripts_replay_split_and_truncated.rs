@@ -7,24 +7,56 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use firmware_bridge::{CardReadError, Reader};
+use firmware_bridge::slot::Slot;
+use firmware_bridge::{CardPort, CardReadError, Reader};
 use zhenyin_core::card::CardIdentity;
 use zhenyin_tests::card_reader::transcript::{self, Chunks, Turn};
-use zhenyin_tests::card_reader::{CardSpec, Echo, MemoryPort, Peer, TranscriptPort, TranscriptRecorder};
+use zhenyin_tests::card_reader::{
+    CardSpec, Echo, MemoryPort, Peer, SlotDevice, TranscriptPort, TranscriptRecorder, Wire,
+};
 
-/// Opens the reader and reads the card; `None` where not even the reader answered.
-fn session(port: TranscriptPort) -> Option<Result<CardIdentity, CardReadError>> {
-    Reader::open(Box::new(port)).ok().map(|mut reader| reader.read_card())
+/// What the host speaks in a session.
+#[derive(Clone, Copy)]
+enum Spoken {
+    Ccid(Echo),
+    Other(Wire),
 }
 
-fn record(echo: Echo, spec: CardSpec) -> Vec<Turn> {
-    let port = MemoryPort::new(echo);
-    port.device().lock().unwrap().insert(spec);
-    // The insertion event is not part of the session.
-    port.device().lock().unwrap().take_output();
-    let recorder = TranscriptRecorder::new(Box::new(port));
+impl Spoken {
+    fn open(self, port: Box<dyn CardPort>) -> Option<Reader> {
+        match self {
+            Self::Ccid(_) => Reader::open(port).ok(),
+            Self::Other(wire) => Reader::open_slot(Slot::with_framing(port, wire.framing())).ok(),
+        }
+    }
+
+    /// A simulated reader with a card that has been in it for a while: its insertion is not part of the session.
+    fn port(self, spec: CardSpec) -> Box<dyn CardPort> {
+        match self {
+            Self::Ccid(echo) => {
+                let port = MemoryPort::new(echo);
+                port.device().lock().unwrap().insert(spec);
+                port.device().lock().unwrap().take_output();
+                Box::new(port)
+            }
+            Self::Other(wire) => {
+                let port = MemoryPort::to(SlotDevice::new(wire));
+                port.device().lock().unwrap().insert(spec);
+                Box::new(port)
+            }
+        }
+    }
+}
+
+/// Opens the reader and reads the card; `None` where not even the reader answered.
+fn session(spoken: Spoken, port: TranscriptPort) -> Option<Result<CardIdentity, CardReadError>> {
+    spoken.open(Box::new(port)).map(|mut reader| reader.read_card())
+}
+
+fn record(spoken: Spoken, spec: CardSpec) -> Vec<Turn> {
+    let recorder = TranscriptRecorder::new(spoken.port(spec));
     let turns = recorder.turns();
-    Reader::open(Box::new(recorder)).unwrap().read_card().unwrap();
+    spoken.open(Box::new(recorder)).unwrap().read_card().unwrap();
     turns.lock().unwrap().clone()
 }
 
@@ -36,13 +68,17 @@ fn fixture(name: &str) -> Vec<Turn> {
     transcript::parse(&std::fs::read_to_string(fixture_path(name)).unwrap()).unwrap()
 }
 
-type Session = (&'static str, Echo, fn() -> CardSpec);
+type Session = (&'static str, Spoken, fn() -> CardSpec);
 
-const SESSIONS: [Session; 4] = [
-    ("card-1.00.transcript", Echo::Off, CardSpec::version_1),
-    ("card-2.00.transcript", Echo::Off, CardSpec::version_2),
-    ("card-2.00-echo.transcript", Echo::On, CardSpec::version_2),
-    ("card-3.00.transcript", Echo::On, CardSpec::version_3),
+const SESSIONS: [Session; 8] = [
+    ("card-1.00.transcript", Spoken::Ccid(Echo::Off), CardSpec::version_1),
+    ("card-2.00.transcript", Spoken::Ccid(Echo::Off), CardSpec::version_2),
+    ("card-2.00-echo.transcript", Spoken::Ccid(Echo::On), CardSpec::version_2),
+    ("card-3.00.transcript", Spoken::Ccid(Echo::On), CardSpec::version_3),
+    ("card-2.00-acs.transcript", Spoken::Other(Wire::Acs), CardSpec::version_2),
+    ("card-3.00-acs.transcript", Spoken::Other(Wire::Acs), CardSpec::version_3),
+    ("card-2.00-stx.transcript", Spoken::Other(Wire::Stx), CardSpec::version_2),
+    ("card-3.00-stx.transcript", Spoken::Other(Wire::Stx), CardSpec::version_3),
 ];
 
 const HEAD: &str = "\
@@ -57,8 +93,8 @@ fn spoken_by_reader(turns: &[Turn]) -> usize {
 /// With `ZHENYIN_BLESS` set, writes the fixtures anew instead of comparing.
 #[test]
 fn the_host_sends_what_the_fixtures_have() {
-    for (name, echo, spec) in SESSIONS {
-        let recorded = transcript::format(&record(echo, spec()));
+    for (name, spoken, spec) in SESSIONS {
+        let recorded = transcript::format(&record(spoken, spec()));
         if std::env::var_os("ZHENYIN_BLESS").is_some() {
             std::fs::write(fixture_path(name), format!("{HEAD}{recorded}")).unwrap();
         }
@@ -68,14 +104,14 @@ fn the_host_sends_what_the_fixtures_have() {
 
 #[test]
 fn a_session_replays_the_same_however_it_is_split() {
-    for (name, _, _) in SESSIONS {
+    for (name, spoken, _) in SESSIONS {
         let turns = fixture(name);
-        let whole = session(TranscriptPort::new(&turns, Chunks::Whole)).unwrap().unwrap();
+        let whole = session(spoken, TranscriptPort::new(&turns, Chunks::Whole)).unwrap().unwrap();
         let cuts = (1..spoken_by_reader(&turns)).map(Chunks::CutAt);
         for chunks in cuts.chain((1..=13).map(Chunks::Of)) {
             let port = TranscriptPort::new(&turns, chunks);
             let (faithful, clock) = (port.faithful(), port.clock());
-            let identity = session(port).unwrap().unwrap();
+            let identity = session(spoken, port).unwrap().unwrap();
             assert_eq!(identity, whole, "{name} {chunks:?}");
             assert!(faithful.load(Ordering::Relaxed), "{name} {chunks:?}");
             assert_eq!(clock.elapsed(), Duration::ZERO, "{name} {chunks:?}: nothing had to be waited for");
@@ -85,15 +121,15 @@ fn a_session_replays_the_same_however_it_is_split() {
 
 #[test]
 fn a_truncated_session_is_an_error_within_its_deadline() {
-    for (name, _, _) in SESSIONS {
+    for (name, spoken, _) in SESSIONS {
         let turns = fixture(name);
-        let whole = session(TranscriptPort::new(&turns, Chunks::Whole)).unwrap().unwrap();
+        let whole = session(spoken, TranscriptPort::new(&turns, Chunks::Whole)).unwrap().unwrap();
         // The answer to the last command, power off, decides nothing.
         let needed = spoken_by_reader(&turns[..turns.len() - 2]);
         for length in 0..spoken_by_reader(&turns) {
             let port = TranscriptPort::new(&turns, Chunks::Whole).truncated(length);
             let clock = port.clock();
-            match session(port) {
+            match session(spoken, port) {
                 Some(Ok(identity)) => {
                     assert!(length >= needed, "{name} read from {length} of {needed} bytes");
                     assert_eq!(identity, whole, "{name} {length}");

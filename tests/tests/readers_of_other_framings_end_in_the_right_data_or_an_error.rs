@@ -7,11 +7,6 @@ use std::cell::Cell;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use firmware_bridge::codec::acs::AcsFraming;
-use firmware_bridge::codec::framing::Framing;
-use firmware_bridge::codec::stx::{
-    AnswerForm, Checksum, ChecksumKind, Commands, Cover, Expansion, Length, Order, StxFraming, StxTable,
-};
 use firmware_bridge::slot::{Slot, SlotError};
 use firmware_bridge::{CardPort, CardReadError, Reader, ReaderError, SlotState};
 use proptest::prelude::*;
@@ -19,36 +14,6 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use zhenyin_core::card::CardIdentity;
 use zhenyin_tests::card_reader::memory::VirtualClock;
 use zhenyin_tests::card_reader::{CardSpec, Fault, MemoryPort, SlotDevice, When, Wire};
-
-/// The framing that [`Wire::Stx`] speaks.
-fn stx_table() -> StxTable {
-    StxTable {
-        stx: 0x09,
-        etx: Some(0x0D),
-        header: Vec::new(),
-        order: Order::LengthFirst,
-        length: Length { width: 1, little_endian: false, counts_command: true },
-        checksum: Checksum { kind: ChecksumKind::Xor, cover: Cover::Body, after_etx: false },
-        expansion: Expansion::None,
-        answer: AnswerForm::StatusFirst,
-        command_width: 1,
-        good: vec![0x00],
-        absent: vec![0x02],
-        commands: Commands {
-            power_on: vec![0x50],
-            power_off: vec![0x52],
-            status: vec![0x53],
-            exchange: vec![0x51, 0x07],
-        },
-    }
-}
-
-fn framing(wire: Wire) -> Box<dyn Framing> {
-    match wire {
-        Wire::Acs => Box::new(AcsFraming::new()),
-        Wire::Stx => Box::new(StxFraming::new(stx_table()).unwrap()),
-    }
-}
 
 struct Desk {
     reader: Reader,
@@ -60,7 +25,7 @@ impl Desk {
     fn new(wire: Wire, spec: CardSpec) -> Self {
         let port = MemoryPort::to(SlotDevice::new(wire)).in_chunks(7);
         let (device, clock) = (port.device(), port.clock());
-        let reader = Reader::open_slot(Slot::with_framing(Box::new(port), framing(wire))).unwrap();
+        let reader = Reader::open_slot(Slot::with_framing(Box::new(port), wire.framing())).unwrap();
         device.lock().unwrap().insert(spec);
         Self { reader, device, clock }
     }
@@ -151,7 +116,7 @@ fn a_line_without_the_protocol_is_named_in_time() {
             let port = MemoryPort::to(device);
             let port = if garbled { port.garbled() } else { port };
             let clock = port.clock();
-            let result = Reader::open_slot(Slot::with_framing(Box::new(port), framing(wire)));
+            let result = Reader::open_slot(Slot::with_framing(Box::new(port), wire.framing()));
             match result.err() {
                 Some(ReaderError::NoProtocol { noise, source: SlotError::Timeout { .. } }) => {
                     assert_eq!(noise > 0, garbled, "{wire:?}");
@@ -168,7 +133,7 @@ fn an_empty_slot_is_told_from_a_full_one() {
     for wire in WIRES {
         let port = MemoryPort::to(SlotDevice::new(wire));
         let device = port.device();
-        let mut reader = Reader::open_slot(Slot::with_framing(Box::new(port), framing(wire))).unwrap();
+        let mut reader = Reader::open_slot(Slot::with_framing(Box::new(port), wire.framing())).unwrap();
         assert_eq!(reader.poll_slot().unwrap(), SlotState::Absent, "{wire:?}");
         assert!(matches!(reader.read_card(), Err(CardReadError::NoCard)), "{wire:?}");
         device.lock().unwrap().insert(CardSpec::version_2());
@@ -251,7 +216,7 @@ fn a_lenient_host_gives_other_data() {
             let mut port = MemoryPort::to(device);
             port.device().lock().unwrap().insert(CardSpec::version_2());
             let read = |port: &mut MemoryPort<SlotDevice>| {
-                let mut framing = framing(wire);
+                let mut framing = wire.framing();
                 let power = firmware_bridge::codec::ccid_serial::Request::SlotStatus;
                 let question = framing.begin(&power, 1).unwrap();
                 let now = port.now();

@@ -10,13 +10,16 @@ use crate::decision::{FaceEvidence, Method};
 use crate::enrolled::{Enrolled, Role};
 use crate::event::{Draft, EventData};
 use crate::fault::Fault;
-use crate::ids::{Pepper, SubjectToken};
+use crate::ids::{Pepper, ReaderId, SubjectToken};
+use crate::presented::{ResidentHolder, ScannedCode};
 use crate::time::Now;
 
 /// What the reader says about the card in it.
 #[derive(Clone, Debug)]
 pub enum CardEvent {
     Read(Box<CardIdentity>),
+    /// A resident identity card was laid on a reader.
+    Resident(Box<ResidentHolder>),
     /// The reading failed; nothing of it was kept.
     Failed(Fault),
     Removed,
@@ -26,6 +29,7 @@ pub enum CardEvent {
 #[derive(Debug)]
 pub(crate) enum ActInput {
     Card(CardEvent),
+    Code(ScannedCode),
     Face(FaceObservation),
     CameraGone,
     /// Answer to [`Effect::Find`].
@@ -69,6 +73,8 @@ impl FaceRules {
 #[derive(Debug)]
 pub(crate) struct Scene<'a> {
     pub(crate) now: Now,
+    /// The reader that speaks, while a reader speaks.
+    pub(crate) reader: Option<ReaderId>,
     pub(crate) pepper: &'a Pepper,
     /// `None` without a model pack: then there is no face path at all.
     pub(crate) face: Option<FaceRules>,

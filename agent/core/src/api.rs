@@ -131,6 +131,11 @@ pub enum Outcome {
         locked: bool,
         warnings: Vec<CardWarning>,
     },
+    /// The same of a resident identity card.
+    ResidentCardRead {
+        name: String,
+        warnings: Vec<CardWarning>,
+    },
     /// Something prevented a decision. Nothing was accepted.
     Failed {
         fault: Fault,
@@ -149,6 +154,7 @@ impl Outcome {
             Self::Enrolled { .. } => "enrolled",
             Self::NotEnrolled { .. } => "not-enrolled",
             Self::CardRead { .. } => "card-read",
+            Self::ResidentCardRead { .. } => "resident-card-read",
             Self::Failed { .. } => "failed",
         }
     }

@@ -25,7 +25,7 @@ impl CardCheck {
         match (self, input) {
             (Self::Done, _) => Self::Done,
             (Self::ExpectCard, ActInput::Card(CardEvent::Read(identity))) => {
-                out.record(&CardRead::of(&identity, scene.pepper));
+                out.record(&CardRead::of(&identity, scene.pepper, scene.reader));
                 out.finish(Outcome::CardRead {
                     name: identity.holder().map(|h| h.name.masked()),
                     region: identity.issued.code.region(),
@@ -35,8 +35,14 @@ impl CardCheck {
                 });
                 Self::Done
             }
+            (Self::ExpectCard, ActInput::Card(CardEvent::Resident(holder))) => {
+                out.record(&CardRead::of_resident(&holder, scene.pepper, scene.reader));
+                let warnings = holder.warnings.clone();
+                out.finish(Outcome::ResidentCardRead { name: holder.name.masked(), warnings });
+                Self::Done
+            }
             (Self::ExpectCard, ActInput::Card(CardEvent::Failed(fault))) => {
-                out.record(&CardFault { subject: None, fault });
+                out.record(&CardFault { subject: None, reader: scene.reader, fault });
                 out.finish(Outcome::Failed { fault });
                 Self::Done
             }
@@ -55,6 +61,7 @@ impl CardCheck {
             (
                 Self::ExpectCard,
                 ActInput::Card(CardEvent::Removed)
+                | ActInput::Code(_)
                 | ActInput::Face(_)
                 | ActInput::CameraGone
                 | ActInput::Found(_)

@@ -45,6 +45,8 @@ pub enum Reason {
     NoPin,
     /// The card keeps its holder data locked (3.0 without an authenticator).
     HolderLocked,
+    /// A code was shown instead of a card: whose it is, only the insurance can tell.
+    CodeOnly,
     /// Staff: person and document do not match.
     DocumentMismatch,
     /// Staff: not sure.

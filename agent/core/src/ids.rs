@@ -31,6 +31,15 @@ pub struct BootId(pub Uuid);
 #[serde(transparent)]
 pub struct Sequence(pub u64);
 
+/// One reader of a terminal, counted from 1 in the order of its configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ReaderId(pub u8);
+
+impl ReaderId {
+    pub const FIRST: Self = Self(1);
+}
+
 impl fmt::Display for TerminalId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

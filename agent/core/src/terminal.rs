@@ -10,7 +10,7 @@ mod syncing;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use acting::Running;
@@ -25,11 +25,12 @@ use crate::documents::{Grant, Policy};
 use crate::enrolled::Enrolled;
 use crate::event::lifecycle::{Device, DeviceDegraded, DeviceRecovered, PolicyApplied};
 use crate::fault::Fault;
-use crate::ids::{BootId, Pepper, Sequence, SessionId, SubjectToken};
+use crate::ids::{BootId, Pepper, ReaderId, Sequence, SessionId, SubjectToken};
 use crate::limit::AttemptLimit;
 use crate::merkle::{CompactRange, leaf_hash};
 use crate::note::{Note, VerifierKey};
 use crate::outbox::StoredEvent;
+use crate::presented::ScannedCode;
 use crate::signer::{PublicKey, Signer};
 use crate::time::{Boottime, Now, WallTime};
 use crate::wire::{UploadRequest, UpstreamAnswer};
@@ -80,14 +81,24 @@ pub enum Input {
         session: SessionId,
         answer: Answer,
     },
-    Card(CardEvent),
+    Card {
+        reader: ReaderId,
+        event: CardEvent,
+    },
+    Code {
+        reader: ReaderId,
+        code: ScannedCode,
+    },
     /// What a frame showed, and when it was captured.
     Face {
         captured: Boottime,
         observation: FaceObservation,
     },
     Camera(Result<(), Fault>),
-    Reader(Result<(), Fault>),
+    Reader {
+        reader: ReaderId,
+        state: Result<(), Fault>,
+    },
     Found {
         session: SessionId,
         enrolled: Option<Enrolled>,
@@ -198,7 +209,7 @@ pub struct Terminal {
     face_limit: AttemptLimit,
     pin_limit: AttemptLimit,
     camera: DeviceHealth,
-    reader: DeviceHealth,
+    readers: BTreeMap<ReaderId, DeviceHealth>,
     /// The chain is being closed; no act begins any more.
     stopping: bool,
     outputs: VecDeque<Output>,
@@ -259,7 +270,7 @@ impl Terminal {
             face_limit: AttemptLimit::new(allowed(attempts.map(|a| a.face), 10)),
             pin_limit: AttemptLimit::new(allowed(attempts.map(|a| a.pin), 5)),
             camera: DeviceHealth::default(),
-            reader: DeviceHealth::default(),
+            readers: BTreeMap::new(),
             stopping: false,
             outputs: VecDeque::new(),
         };
@@ -272,10 +283,11 @@ impl Terminal {
         match input {
             Input::Begin { ticket, request, entropy } => self.begin(ticket, request, entropy, now),
             Input::Answer { ticket, session, answer } => self.answer(ticket, session, answer, now),
-            Input::Card(event) => self.card(event, now),
+            Input::Card { reader, event } => self.card(reader, event, now),
+            Input::Code { reader, code } => self.code(reader, code, now),
             Input::Face { captured, observation } => self.face(captured, observation, now),
-            Input::Camera(state) => self.device(Device::Camera, state, now),
-            Input::Reader(state) => self.device(Device::CardReader, state, now),
+            Input::Camera(state) => self.device(None, state, now),
+            Input::Reader { reader, state } => self.device(Some(reader), state, now),
             Input::Found { session, enrolled } => self.found(session, enrolled, now),
             Input::Staff { session, staff } => self.staff(session, staff, now),
             Input::Stored { session, result } => self.stored(session, result, now),
@@ -315,7 +327,7 @@ impl Terminal {
             chain: self.chain.grant().chain(),
             operator: self.operator.as_ref().map(|o| (o.name.clone(), o.role.clone())),
             camera: self.camera.fault(),
-            reader: self.reader.fault(),
+            reader: self.readers.values().find_map(DeviceHealth::fault),
             face_pack: self.pack_rules.map(|r| r.model.short()),
             recording: self.recording.fault,
             clock: now.trust,
@@ -360,19 +372,23 @@ impl Terminal {
         }
     }
 
-    fn device(&mut self, device: Device, state: Result<(), Fault>, now: Now) {
-        let health = if device == Device::Camera { &mut self.camera } else { &mut self.reader };
+    /// The state of a reader, or of the camera.
+    fn device(&mut self, reader: Option<ReaderId>, state: Result<(), Fault>, now: Now) {
+        let (device, health) = match reader {
+            Some(id) => (Device::CardReader, self.readers.entry(id).or_default()),
+            None => (Device::Camera, &mut self.camera),
+        };
         match (health.0, state) {
             (None, Err(fault)) => {
                 health.0 = Some(Trouble { fault, since: now.boottime, seen: now.boottime });
-                self.record(&DeviceDegraded { device, fault: fault.code().to_owned() }, now);
+                self.record(&DeviceDegraded { device, reader, fault: fault.code().to_owned() }, now);
             }
             // One fault may turn into another on the way; the record has the first.
             (Some(trouble), Err(fault)) => health.0 = Some(Trouble { fault, seen: now.boottime, ..trouble }),
             (Some(trouble), Ok(())) => {
                 health.0 = None;
                 let after_s = now.boottime.saturating_since(trouble.since).as_secs();
-                self.record(&DeviceRecovered { device, after_s }, now);
+                self.record(&DeviceRecovered { device, reader, after_s }, now);
             }
             (None, Ok(())) => {}
         }

@@ -4,7 +4,7 @@
 //! ```text
 //! ExpectCard ── card ──> ExpectReference ── enrolled ──> ExpectFace ── match ──> verified
 //!      │                       │ not enrolled, declined      │ twice no match, attack, no camera
-//!      └── holder locked ──────┴─────────> ExpectStaff <─────┘
+//!      └── holder locked, code ┴─────────> ExpectStaff <─────┘
 //!                                              └── document matches ──> verified
 //! ```
 
@@ -22,8 +22,9 @@ use crate::act::{ActInput, Out, Scene};
 use crate::api::Outcome;
 use crate::card::PersonName;
 use crate::decision::Reason;
-use crate::event::act::VisitUnverified;
+use crate::event::act::{CodeBound, VisitUnverified};
 use crate::ids::SubjectToken;
+use crate::presented::ScannedCode;
 
 #[derive(Debug)]
 pub(crate) enum Visit {
@@ -40,6 +41,10 @@ impl Visit {
     }
 
     pub(crate) fn handle(self, input: ActInput, scene: &Scene<'_>, out: &mut Out) -> Self {
+        if let (ActInput::Code(code), Some(patient)) = (&input, self.patient()) {
+            patient.bind(code, scene, out);
+            return self;
+        }
         match self {
             Self::ExpectCard(state) => state.handle(input, scene, out),
             Self::ExpectReference(state) => state.handle(input, scene, out),
@@ -48,12 +53,22 @@ impl Visit {
             Self::Done => Self::Done,
         }
     }
+
+    /// Known once a card or a code was presented.
+    fn patient(&self) -> Option<&Patient> {
+        match self {
+            Self::ExpectReference(state) => Some(state.patient()),
+            Self::ExpectFace(state) => Some(state.patient()),
+            Self::ExpectStaff(state) => Some(state.patient()),
+            Self::ExpectCard(_) | Self::Done => None,
+        }
+    }
 }
 
 /// Who presented the card, as far as the card says.
 #[derive(Debug)]
 struct Patient {
-    /// The holder's token, or the card's when the holder data is locked.
+    /// The holder's token, the card's when the holder data is locked, or the code's when there is no card.
     token: SubjectToken,
     name: Option<PersonName>,
 }
@@ -61,6 +76,12 @@ struct Patient {
 impl Patient {
     fn masked_name(&self) -> Option<String> {
         self.name.as_ref().map(PersonName::masked)
+    }
+
+    /// A code scanned during the visit belongs to it.
+    fn bind(&self, code: &ScannedCode, scene: &Scene<'_>, out: &mut Out) {
+        let subject = Some(self.token.clone());
+        out.record(&CodeBound { subject, reader: scene.reader, code: code.token(scene.pepper) });
     }
 
     /// The visit ends without verification; recorded, and nobody accused.

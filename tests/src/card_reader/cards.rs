@@ -2,6 +2,7 @@
 //! Never knows how its bytes travel, and never answers a PIN command with success. Its key is a toy.
 
 use encoding_rs::GB18030;
+pub use reference_upstream::toy_cipher;
 
 /// What is written on a synthetic card. Every field may be changed before the card is put in.
 #[derive(Clone, Debug)]
@@ -137,11 +138,6 @@ pub struct SimulatedCard {
     challenge: Option<[u8; 8]>,
     challenges: u8,
     tries_left: u8,
-}
-
-/// The cipher of synthetic cards and PSAMs: no secret, no strength, only a difference.
-pub fn toy_cipher(key: u8, factor: [u8; 8], source: [u8; 8]) -> [u8; 8] {
-    std::array::from_fn(|at| (factor[at] ^ source[7 - at]).rotate_left(3).wrapping_add(key))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,9 +3,12 @@
 
 use std::time::Duration;
 
+use firmware_bridge::card_slot::CardSlot as _;
+
 use super::cards::{CardSpec, SimulatedCard};
-use super::fault::{Fault, When};
+use super::fault::{Fault, FaultPlan, When};
 use super::peer::{Emission, Peer};
+use super::psam::SimulatedPsam;
 
 /// Whether the reader repeats every command before it answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,18 +17,19 @@ pub enum Echo {
     Off,
 }
 
-/// A reader with one slot.
+/// A reader with a slot for cards and one for a PSAM.
 pub struct Device {
     echo: Echo,
     card: Option<SimulatedCard>,
+    psam: Option<SimulatedPsam>,
+    card_leaves_with_psam: bool,
     powered: bool,
     inbox: Vec<u8>,
     last_answer: Vec<u8>,
-    faults: Vec<(When, Fault)>,
+    faults: FaultPlan,
     output: Vec<Emission>,
     hung_up: bool,
     quiet: bool,
-    struck: u32,
 }
 
 impl Device {
@@ -33,14 +37,15 @@ impl Device {
         Self {
             echo,
             card: None,
+            psam: None,
+            card_leaves_with_psam: false,
             powered: false,
             inbox: Vec::new(),
             last_answer: Vec::new(),
-            faults: Vec::new(),
+            faults: FaultPlan::default(),
             output: Vec::new(),
             hung_up: false,
             quiet: false,
-            struck: 0,
         }
     }
 
@@ -62,23 +67,33 @@ impl Device {
         }
     }
 
+    /// Builds a PSAM into slot 1.
+    pub fn build_in(&mut self, psam: SimulatedPsam) {
+        self.psam = Some(psam);
+    }
+
+    /// The card is pulled while the PSAM is asked.
+    pub fn pull_card_with_psam(&mut self) {
+        self.card_leaves_with_psam = true;
+    }
+
     /// Says nothing of card changes from now on, as some readers never do.
     pub fn be_quiet(&mut self) {
         self.quiet = true;
     }
 
     pub fn inject(&mut self, when: When, fault: Fault) {
-        self.faults.push((when, fault));
+        self.faults.inject(when, fault);
     }
 
     /// Leaves out whatever has not struck yet.
     pub fn forget_faults(&mut self) {
-        self.faults.clear();
+        self.faults.forget();
     }
 
     /// How many faults have struck, so that a test can tell that its fault did.
     pub fn struck(&self) -> u32 {
-        self.struck
+        self.faults.struck()
     }
 
     pub fn card(&self) -> Option<&SimulatedCard> {
@@ -99,11 +114,15 @@ impl Device {
     fn obey(&mut self, command: &[u8]) {
         let kind = command[2];
         let data = &command[12..command.len() - 1];
+        // Escapes and parameters concern the reader as a whole.
+        if command[7] != 0 && matches!(kind, 0x62 | 0x63 | 0x65 | 0x6F) {
+            return self.obey_sam(command);
+        }
         let fault = self.take_fault(kind, data);
         let before = self.card_events(fault.as_ref());
         if let Some(Fault::Nak { times }) = fault {
             if times > 1 {
-                self.faults.push((When::Next, Fault::Nak { times: times - 1 }));
+                self.faults.inject(When::Next, Fault::Nak { times: times - 1 });
             }
             return self.say(Duration::ZERO, NAK.to_vec());
         }
@@ -120,6 +139,32 @@ impl Device {
         let mut echo = if self.echo == Echo::On { command.to_vec() } else { Vec::new() };
         echo.extend(before.iter().filter(|_| !self.quiet));
         self.put_on_line(command[8], echo, answer, fault);
+    }
+
+    /// No fault strikes the SAM's slot.
+    fn obey_sam(&mut self, command: &[u8]) {
+        let (kind, sequence, data) = (command[2], command[8], &command[12..command.len() - 1]);
+        let there = self.psam.is_some();
+        let said = match (&mut self.psam, kind) {
+            (Some(psam), 0x62) => psam.power_on().ok(),
+            (Some(psam), 0x6F) => psam.transfer(data).ok(),
+            (None, 0x62 | 0x6F) => None,
+            _ => Some(Vec::new()),
+        };
+        if kind == 0x6F && std::mem::take(&mut self.card_leaves_with_psam) {
+            self.remove();
+        }
+        let answer_kind = if matches!(kind, 0x62 | 0x6F) { 0x80 } else { 0x81 };
+        let mut answer = match said {
+            Some(data) => frame(answer_kind, sequence, [if there { 0 } else { 2 }, 0, 0], &data),
+            None => frame(answer_kind, sequence, [0x42, 0xFE, 0], &[]),
+        };
+        // The slot stands where the card's 0 is, and in the checksum.
+        answer[7] = command[7];
+        *answer.last_mut().expect("a frame has a checksum") ^= command[7];
+        self.last_answer.clone_from(&answer);
+        let echo = if self.echo == Echo::On { command.to_vec() } else { Vec::new() };
+        self.say(Duration::ZERO, [echo, answer].concat());
     }
 
     /// Sends echo and answer as the fault wants them sent.
@@ -195,28 +240,8 @@ impl Device {
 
     fn take_fault(&mut self, kind: u8, data: &[u8]) -> Option<Fault> {
         let exchange = kind == 0x6F;
-        let mut hit = None;
-        for (index, (when, _)) in self.faults.iter_mut().enumerate() {
-            let now = match when {
-                When::Next | When::Always => true,
-                When::PowerOn => kind == 0x62,
-                When::Record(tag) => exchange && data.get(1..3) == Some(&[0xB2, *tag]),
-                When::Exchange(0) => exchange,
-                When::Exchange(left) => {
-                    *left -= u32::from(exchange);
-                    false
-                }
-            };
-            if now && hit.is_none() {
-                hit = Some(index);
-            }
-        }
-        let index = hit?;
-        self.struck += 1;
-        match &self.faults[index] {
-            (When::Always, fault) => Some(fault.clone()),
-            _ => Some(self.faults.remove(index).1),
-        }
+        let record = if let (true, [_, 0xB2, tag, ..]) = (exchange, data) { Some(*tag) } else { None };
+        self.faults.take(kind == 0x62, exchange, record)
     }
 
     fn answer(&mut self, kind: u8, sequence: u8, data: &[u8], fault: Option<&Fault>) -> Vec<u8> {
@@ -274,7 +299,7 @@ impl Peer for Device {
                 [0x03, 0x15, 0x16, ..] => {
                     self.inbox.drain(..3);
                     let mut again = self.last_answer.clone();
-                    if self.faults.iter().any(|fault| matches!(fault, (When::Always, Fault::WrongChecksum))) {
+                    if self.faults.always(|fault| matches!(fault, Fault::WrongChecksum)) {
                         again.pop();
                         again.push(!checksum(&again));
                     }

@@ -67,6 +67,16 @@ impl FaultPlan {
         self.faults.push((when, fault));
     }
 
+    /// Leaves out whatever has not struck yet.
+    pub fn forget(&mut self) {
+        self.faults.clear();
+    }
+
+    /// Whether a fault of this kind strikes every command.
+    pub fn always(&self, kind: impl Fn(&Fault) -> bool) -> bool {
+        self.faults.iter().any(|(when, fault)| *when == When::Always && kind(fault))
+    }
+
     /// How many faults have struck.
     pub fn struck(&self) -> u32 {
         self.struck

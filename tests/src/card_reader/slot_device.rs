@@ -3,6 +3,12 @@
 
 use std::time::Duration;
 
+use firmware_bridge::codec::acs::AcsFraming;
+use firmware_bridge::codec::framing::Framing;
+use firmware_bridge::codec::stx::{
+    AnswerForm, Checksum, ChecksumKind, Commands, Cover, Expansion, Length, Order, StxFraming, StxTable,
+};
+
 use super::cards::{CardSpec, SimulatedCard};
 use super::fault::{Fault, FaultPlan, When, spoken};
 use super::peer::{Emission, Peer};
@@ -15,6 +21,40 @@ pub enum Wire {
     /// `09 LEN CMD DATA BCC 0D`, status after the start mark of an answer: 50 power on, 51 07 exchange,
     /// 52 power off, 53 status.
     Stx,
+}
+
+impl Wire {
+    /// What the host must be told to speak with such a reader.
+    pub fn framing(self) -> Box<dyn Framing> {
+        match self {
+            Self::Acs => Box::new(AcsFraming::new()),
+            Self::Stx => Box::new(StxFraming::new(stx_table()).expect("this table describes a framing")),
+        }
+    }
+}
+
+/// The table of [`Wire::Stx`].
+pub fn stx_table() -> StxTable {
+    StxTable {
+        stx: 0x09,
+        etx: Some(0x0D),
+        header: Vec::new(),
+        order: Order::LengthFirst,
+        length: Length { width: 1, little_endian: false, counts_command: true },
+        checksum: Checksum { kind: ChecksumKind::Xor, cover: Cover::Body, after_etx: false },
+        expansion: Expansion::None,
+        answer: AnswerForm::StatusFirst,
+        command_width: 1,
+        good: vec![0x00],
+        absent: vec![0x02],
+        commands: Commands {
+            power_on: vec![0x50],
+            power_off: vec![0x52],
+            status: vec![0x53],
+            exchange: vec![0x51, 0x07],
+        },
+        sam: None,
+    }
 }
 
 /// The reader.

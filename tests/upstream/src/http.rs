@@ -16,6 +16,7 @@ use zhenyin_core::time::WallTime;
 use zhenyin_core::wire::{BODY_LIMIT, SizeConflict, UploadRequest};
 
 use crate::body::{self, BodyError};
+use crate::card_authentication::{self, CardKeys};
 use crate::ingest::{self, IngestError, Taken};
 use crate::keys::Keys;
 use crate::registry::{self, RegistryError};
@@ -25,6 +26,7 @@ use crate::store::{Store, StoreError, newest_document};
 pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) keys: Keys,
+    pub(crate) cards: CardKeys,
     pub(crate) now: fn() -> WallTime,
 }
 
@@ -33,6 +35,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/enrolments", post(enrol))
         .route("/v1/chains/{chain}/events", post(upload))
         .route("/v1/chains/{chain}", get(chain_status))
+        .route("/v1/chains/{chain}/card-authentications", post(card_authentication::answer))
         .route("/v1/documents/{kind}", get(document))
         .route("/v1/terminals", get(terminals))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))

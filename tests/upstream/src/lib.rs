@@ -9,9 +9,11 @@ mod documents;
 mod registry;
 mod ingest;
 mod body;
+mod card_authentication;
 mod http;
 mod server;
 
+pub use card_authentication::toy_cipher;
 pub use documents::PublishError;
 pub use keys::KeyFileError;
 pub use registry::{RegistryError, TerminalInfo};

@@ -16,6 +16,7 @@ use zhenyin_core::note::VerifierKey;
 use zhenyin_core::signer::{PublicKey, Signer as _};
 use zhenyin_core::time::WallTime;
 
+use crate::card_authentication::CardKeys;
 use crate::documents::{PublishError, ensure_policy, publish_policy};
 use crate::http::{Shared, router};
 use crate::keys::{KeyFileError, Keys};
@@ -47,11 +48,13 @@ pub struct Config {
     pub bind: SocketAddr,
     /// Name of the witness key.
     pub witness: String,
+    /// Toy key of synthetic 3.0 cards; without it every card stays locked.
+    pub card_key: Option<u8>,
 }
 
 impl Config {
     pub fn new(state_dir: impl Into<PathBuf>, bind: SocketAddr) -> Self {
-        Self { state_dir: state_dir.into(), bind, witness: "witness.example/upstream".into() }
+        Self { state_dir: state_dir.into(), bind, witness: "witness.example/upstream".into(), card_key: None }
     }
 }
 
@@ -108,6 +111,11 @@ impl Admin {
     /// [`StoreError`] when the store fails.
     pub fn terminals(&self) -> Result<Vec<TerminalRow>, StoreError> {
         self.shared.store.terminals()
+    }
+
+    /// Questions of locked cards that had an answer since the start.
+    pub fn cards_answered(&self) -> u64 {
+        self.shared.cards.answered()
     }
 
     /// # Errors
@@ -204,7 +212,7 @@ fn open(config: &Config) -> Result<Shared, StartError> {
     let keys = Keys::load(&config.state_dir, &config.witness)?;
     let store = Store::open(&config.state_dir.join("upstream.db"))?;
     ensure_policy(&store, &keys, now())?;
-    Ok(Shared { store, keys, now })
+    Ok(Shared { store, keys, cards: CardKeys::new(config.card_key), now })
 }
 
 async fn serve(listener: std::net::TcpListener, routes: Router, stopped: oneshot::Receiver<()>) {

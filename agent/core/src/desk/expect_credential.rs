@@ -9,6 +9,7 @@ use crate::card::CardIdentity;
 use crate::decision::{Decision, Evidence, Method, Reason, decide};
 use crate::enrolled::Enrolled;
 use crate::event::act::{ActKind, CardFault, CardRead, FaceRecord, PadFailed, SessionDenied};
+use crate::fault::Fault;
 use crate::ids::{SubjectKind, SubjectToken};
 use crate::look::{Look, Looked};
 
@@ -76,7 +77,7 @@ impl ExpectCredential {
             }
             ActInput::Answer(answer) => self.answer(&answer, out),
             ActInput::Deadline => self.give_up(Reason::TimedOut, out),
-            ActInput::Stored(_) => Login::ExpectCredential(self),
+            ActInput::Code(_) | ActInput::Stored(_) => Login::ExpectCredential(self),
         }
     }
 
@@ -134,11 +135,9 @@ impl ExpectCredential {
     fn card(mut self, event: CardEvent, scene: &Scene<'_>, out: &mut Out) -> Login {
         match event {
             CardEvent::Read(identity) => self.card_read(&identity, scene, out),
-            CardEvent::Failed(fault) => {
-                out.record(&CardFault { subject: None, fault });
-                out.step(Step::PresentCardAgain { fault });
-                Login::ExpectCredential(self)
-            }
+            CardEvent::Failed(fault) => self.again(fault, scene, out),
+            // Staff sign in with the card they were enrolled with.
+            CardEvent::Resident(_) => self.again(Fault::CardForeign, scene, out),
             CardEvent::Removed => {
                 self.asked = None;
                 Login::ExpectCredential(self)
@@ -146,8 +145,14 @@ impl ExpectCredential {
         }
     }
 
+    fn again(self, fault: Fault, scene: &Scene<'_>, out: &mut Out) -> Login {
+        out.record(&CardFault { subject: None, reader: scene.reader, fault });
+        out.step(Step::PresentCardAgain { fault });
+        Login::ExpectCredential(self)
+    }
+
     fn card_read(mut self, identity: &CardIdentity, scene: &Scene<'_>, out: &mut Out) -> Login {
-        out.record(&CardRead::of(identity, scene.pepper));
+        out.record(&CardRead::of(identity, scene.pepper, scene.reader));
         let Some(holder) = identity.holder() else {
             self.close_face(Reason::HolderLocked, out);
             return Login::ExpectCredential(self);

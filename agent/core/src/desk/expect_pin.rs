@@ -42,7 +42,8 @@ impl ExpectPin {
                 Login::ExpectPin(Box::new(self))
             }
             ActInput::Answer(Answer::WithoutFace)
-            | ActInput::Card(CardEvent::Read(_) | CardEvent::Failed(_))
+            | ActInput::Card(CardEvent::Read(_) | CardEvent::Resident(_) | CardEvent::Failed(_))
+            | ActInput::Code(_)
             | ActInput::Face(_)
             | ActInput::CameraGone
             | ActInput::Found(_)

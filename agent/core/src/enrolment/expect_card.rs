@@ -8,6 +8,7 @@ use crate::card::{CalendarDate, CardIdentity};
 use crate::decision::Reason;
 use crate::enrolled::{Enrolled, Role};
 use crate::event::act::{CardFault, CardRead};
+use crate::fault::Fault;
 use crate::ids::SubjectKind;
 
 #[derive(Debug)]
@@ -40,15 +41,13 @@ impl ExpectCard {
                 self.go_on(scene, out)
             }
             ActInput::Card(CardEvent::Read(identity)) => {
-                out.record(&CardRead::of(&identity, scene.pepper));
+                out.record(&CardRead::of(&identity, scene.pepper, scene.reader));
                 self.identity = Some(identity);
                 self.go_on(scene, out)
             }
-            ActInput::Card(CardEvent::Failed(fault)) => {
-                out.record(&CardFault { subject: None, fault });
-                out.step(Step::PresentCardAgain { fault });
-                Enrolment::ExpectCard(self)
-            }
+            ActInput::Card(CardEvent::Failed(fault)) => self.again(fault, scene, out),
+            // An enrolment rests on the card that later acts ask for.
+            ActInput::Card(CardEvent::Resident(_)) => self.again(Fault::CardForeign, scene, out),
             ActInput::Answer(Answer::Cancel) => ended(Reason::Cancelled, out),
             ActInput::Deadline => ended(Reason::TimedOut, out),
             ActInput::Answer(_) => {
@@ -56,11 +55,18 @@ impl ExpectCard {
                 Enrolment::ExpectCard(self)
             }
             ActInput::Card(CardEvent::Removed)
+            | ActInput::Code(_)
             | ActInput::Face(_)
             | ActInput::CameraGone
             | ActInput::Found(_)
             | ActInput::Stored(_) => Enrolment::ExpectCard(self),
         }
+    }
+
+    fn again(self, fault: Fault, scene: &Scene<'_>, out: &mut Out) -> Enrolment {
+        out.record(&CardFault { subject: None, reader: scene.reader, fault });
+        out.step(Step::PresentCardAgain { fault });
+        Enrolment::ExpectCard(self)
     }
 
     fn go_on(mut self, scene: &Scene<'_>, out: &mut Out) -> Enrolment {

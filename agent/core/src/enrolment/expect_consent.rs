@@ -49,6 +49,7 @@ impl ExpectConsent {
                 Enrolment::ExpectConsent(self)
             }
             ActInput::Card(_)
+            | ActInput::Code(_)
             | ActInput::Face(_)
             | ActInput::CameraGone
             | ActInput::Found(_)

@@ -51,9 +51,11 @@ impl ExpectLooks {
                 out.refuse(Refusal::NotAsked);
                 Enrolment::ExpectLooks(self)
             }
-            ActInput::Card(_) | ActInput::Found(_) | ActInput::Staff(_) | ActInput::Stored(_) => {
-                Enrolment::ExpectLooks(self)
-            }
+            ActInput::Card(_)
+            | ActInput::Code(_)
+            | ActInput::Found(_)
+            | ActInput::Staff(_)
+            | ActInput::Stored(_) => Enrolment::ExpectLooks(self),
         }
     }
 

@@ -43,6 +43,7 @@ impl ExpectPin {
                 Enrolment::ExpectPin(self)
             }
             ActInput::Card(_)
+            | ActInput::Code(_)
             | ActInput::Face(_)
             | ActInput::CameraGone
             | ActInput::Found(_)

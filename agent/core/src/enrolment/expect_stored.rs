@@ -75,6 +75,7 @@ impl ExpectStored {
                 Enrolment::ExpectStored(self)
             }
             ActInput::Card(_)
+            | ActInput::Code(_)
             | ActInput::Face(_)
             | ActInput::CameraGone
             | ActInput::Found(_)

@@ -10,7 +10,8 @@ use crate::card::{CardIdentity, CardWarning};
 use crate::decision::{FaceEvidence, Method, Reason};
 use crate::enrolled::Role;
 use crate::fault::Fault;
-use crate::ids::{Pepper, SubjectKind, SubjectToken};
+use crate::ids::{Pepper, ReaderId, SubjectKind, SubjectToken};
+use crate::presented::ResidentHolder;
 
 macro_rules! event {
     ($name:ident, $type:literal) => {
@@ -106,9 +107,14 @@ pub struct CardRead {
     /// The card as an object, not its holder.
     #[serde(skip)]
     pub subject: Option<SubjectToken>,
-    /// Six digits of the issuing region.
-    pub region: String,
-    pub version: String,
+    pub reader: Option<ReaderId>,
+    pub card: CardKind,
+    /// Six digits of the issuing region; of a social security card.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// Version of its specification; of a social security card.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     pub holder: HolderAccess,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<CardWarning>,
@@ -116,16 +122,37 @@ pub struct CardRead {
 event!(CardRead, "card.read.v1");
 
 impl CardRead {
-    pub fn of(identity: &CardIdentity, pepper: &Pepper) -> Self {
+    pub fn of(identity: &CardIdentity, pepper: &Pepper, reader: Option<ReaderId>) -> Self {
         let issued = &identity.issued;
         Self {
             subject: Some(pepper.token(SubjectKind::Card, &issued.code.to_hex())),
-            region: issued.code.region(),
-            version: issued.version.clone(),
+            reader,
+            card: CardKind::SocialSecurity,
+            region: Some(issued.code.region()),
+            version: Some(issued.version.clone()),
             holder: if identity.holder().is_some() { HolderAccess::Read } else { HolderAccess::Locked },
             warnings: identity.warnings.clone(),
         }
     }
+
+    pub fn of_resident(holder: &ResidentHolder, pepper: &Pepper, reader: Option<ReaderId>) -> Self {
+        Self {
+            subject: Some(holder.card(pepper)),
+            reader,
+            card: CardKind::ResidentId,
+            region: None,
+            version: None,
+            holder: HolderAccess::Read,
+            warnings: holder.warnings.clone(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CardKind {
+    SocialSecurity,
+    ResidentId,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -140,9 +167,21 @@ pub enum HolderAccess {
 pub struct CardFault {
     #[serde(skip)]
     pub subject: Option<SubjectToken>,
+    pub reader: Option<ReaderId>,
     pub fault: Fault,
 }
 event!(CardFault, "card.fault.v1");
+
+/// A code was scanned during a visit and belongs to it: shown by the patient, or from a box handed out.
+#[derive(Clone, Debug, Serialize)]
+pub struct CodeBound {
+    /// The patient; the code itself where nothing else says who it is.
+    #[serde(skip)]
+    pub subject: Option<SubjectToken>,
+    pub reader: Option<ReaderId>,
+    pub code: SubjectToken,
+}
+event!(CodeBound, "code.bound.v1");
 
 /// A patient's identity was verified.
 #[derive(Clone, Debug, Serialize)]
@@ -248,13 +287,21 @@ pub const KINDS: &[EventKind] = &[
     kind::<CardRead>(|| {
         of(&CardRead {
             subject: who("cd"),
-            region: "330300".into(),
-            version: "2.00".into(),
+            reader: Some(ReaderId::FIRST),
+            card: CardKind::SocialSecurity,
+            region: Some("330300".into()),
+            version: Some("2.00".into()),
             holder: HolderAccess::Read,
             warnings: vec![CardWarning::SexDiffers],
         })
     }),
-    kind::<CardFault>(|| of(&CardFault { subject: None, fault: Fault::CardRemoved })),
+    kind::<CardFault>(|| {
+        of(&CardFault { subject: None, reader: Some(ReaderId(2)), fault: Fault::CardRemoved })
+    }),
+    kind::<CodeBound>(|| {
+        let code = who("cd").expect("a token");
+        of(&CodeBound { subject: who("pt"), reader: Some(ReaderId(3)), code })
+    }),
     kind::<VisitVerified>(|| {
         of(&VisitVerified {
             subject: who("pt"),

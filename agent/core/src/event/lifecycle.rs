@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use super::{Draft, EventData, EventKind};
+use crate::ids::ReaderId;
 
 /// First event of every chain. Holds the grant, so that a chain explains itself.
 #[derive(Clone, Debug, Serialize)]
@@ -98,12 +99,17 @@ pub enum Device {
 #[derive(Clone, Debug, Serialize)]
 pub struct DeviceDegraded {
     pub device: Device,
+    /// Which of the readers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reader: Option<ReaderId>,
     pub fault: String,
 }
 
 #[derive(Clone, Debug, Serialize)]
 pub struct DeviceRecovered {
     pub device: Device,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reader: Option<ReaderId>,
     pub after_s: u64,
 }
 
@@ -154,8 +160,12 @@ pub const KINDS: &[EventKind] = &[
         })
     }),
     kind::<PolicyApplied>(|| of(&PolicyApplied { serial: 12, digest: "x".into() })),
-    kind::<DeviceDegraded>(|| of(&DeviceDegraded { device: Device::Camera, fault: "camera.stalled".into() })),
-    kind::<DeviceRecovered>(|| of(&DeviceRecovered { device: Device::CardReader, after_s: 4 })),
+    kind::<DeviceDegraded>(|| {
+        of(&DeviceDegraded { device: Device::Camera, reader: None, fault: "camera.stalled".into() })
+    }),
+    kind::<DeviceRecovered>(|| {
+        of(&DeviceRecovered { device: Device::CardReader, reader: Some(ReaderId::FIRST), after_s: 4 })
+    }),
 ];
 
 const fn kind<E: EventData>(example: fn() -> Draft) -> EventKind {

@@ -13,7 +13,8 @@ use crate::enrolment::Enrolment;
 use crate::event::act::{CloseCause, ConsentGranted};
 use crate::event::{Draft, EventData as _};
 use crate::fault::Fault;
-use crate::ids::{Sequence, SessionId};
+use crate::ids::{ReaderId, Sequence, SessionId};
+use crate::presented::ScannedCode;
 use crate::time::{Boottime, Now};
 use crate::visit::Visit;
 
@@ -116,8 +117,12 @@ impl Terminal {
         self.outputs.push_back(Output::Answered { ticket, result });
     }
 
-    pub(super) fn card(&mut self, event: CardEvent, now: Now) {
-        let _ = self.drive(ActInput::Card(event), now);
+    pub(super) fn card(&mut self, reader: ReaderId, event: CardEvent, now: Now) {
+        let _ = self.drive_from(Some(reader), ActInput::Card(event), now);
+    }
+
+    pub(super) fn code(&mut self, reader: ReaderId, code: ScannedCode, now: Now) {
+        let _ = self.drive_from(Some(reader), ActInput::Code(code), now);
     }
 
     pub(super) fn face(&mut self, captured: Boottime, observation: FaceObservation, now: Now) {
@@ -174,11 +179,16 @@ impl Terminal {
     }
 
     fn drive(&mut self, input: ActInput, now: Now) -> Result<(), Refusal> {
+        self.drive_from(None, input, now)
+    }
+
+    fn drive_from(&mut self, reader: Option<ReaderId>, input: ActInput, now: Now) -> Result<(), Refusal> {
         let Some(running) = &mut self.running else { return Ok(()) };
         let act = std::mem::replace(&mut running.act, Act::Done);
         let entropy = running.entropy;
         let mut out = Out::default();
-        let act = act.handle(input, &self.scene(entropy, now), &mut out);
+        let scene = Scene { reader, ..self.scene(entropy, now) };
+        let act = act.handle(input, &scene, &mut out);
         if let Some(running) = &mut self.running {
             running.act = act;
         }
@@ -188,6 +198,7 @@ impl Terminal {
     fn scene(&self, entropy: [u8; 16], now: Now) -> Scene<'_> {
         Scene {
             now,
+            reader: None,
             pepper: &self.pepper,
             face: self.face_rules(),
             camera_works: self.camera.may_work(now),

@@ -1,5 +1,7 @@
 //! Scenarios and random walks through the terminal's public seam: inputs in, outputs out.
 
+mod presented;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
@@ -185,7 +187,11 @@ impl Desk {
     }
 
     fn card(&mut self, person: usize) {
-        self.put(Input::Card(CardEvent::Read(Box::new(identity(person)))));
+        self.card_event(CardEvent::Read(Box::new(identity(person))));
+    }
+
+    fn card_event(&mut self, event: CardEvent) {
+        self.put(Input::Card { reader: ReaderId::FIRST, event });
     }
 
     fn look(&mut self, person: usize, pad: PadResult, frames: usize) {
@@ -513,7 +519,7 @@ fn a_clock_that_is_set_back_is_recorded_once() {
 
 /// One random thing that happens.
 fn happenings() -> impl Strategy<Value = u8> {
-    0_u8..24
+    0_u8..26
 }
 
 fn happen(desk: &mut Desk, code: u8) {
@@ -528,8 +534,8 @@ fn happen(desk: &mut Desk, code: u8) {
         8 => desk.begin(Request::StaffLogout),
         9 => desk.begin(Request::CardRead),
         10..13 => desk.card(person),
-        13 => desk.put(Input::Card(CardEvent::Removed)),
-        14 => desk.put(Input::Card(CardEvent::Failed(Fault::CardTransmission))),
+        13 => desk.card_event(CardEvent::Removed),
+        14 => desk.card_event(CardEvent::Failed(Fault::CardTransmission)),
         15 => desk.answer(Answer::Consent { agree: true }),
         16 => desk.answer(Answer::WithoutFace),
         17 => desk.answer(Answer::Cancel),
@@ -538,6 +544,8 @@ fn happen(desk: &mut Desk, code: u8) {
         20 => desk.put(Input::Camera(Ok(()))),
         21 => desk.pass(25),
         22 => desk.commit(),
+        23 => desk.card_event(presented::resident(person)),
+        24 => desk.put(presented::scan("1")),
         _ => desk.frame(FaceObservation::Unusable { hint: QualityHint::TooDark, quality: Quality::new(3) }),
     }
 }
@@ -576,6 +584,7 @@ proptest! {
                 | Outcome::NotVerified { .. }
                 | Outcome::NotEnrolled { .. }
                 | Outcome::CardRead { .. }
+                | Outcome::ResidentCardRead { .. }
                 | Outcome::Failed { .. } => None,
             };
             if let Some(kind) = says {

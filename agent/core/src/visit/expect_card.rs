@@ -1,13 +1,13 @@
-//! Waits for the patient's card.
+//! Waits for the patient's card, of the insurance or of identity, or for a code.
 //! Never keeps anything of a failed reading.
 
 use super::{ExpectReference, ExpectStaff, Patient, Visit};
 use crate::act::{ActInput, CardEvent, Effect, Out, Scene};
 use crate::api::{Answer, Outcome, Refusal, Step};
-use crate::card::CardIdentity;
+use crate::card::{CardIdentity, PersonName};
 use crate::decision::Reason;
 use crate::event::act::{CardFault, CardRead};
-use crate::ids::SubjectKind;
+use crate::ids::{SubjectKind, SubjectToken};
 
 #[derive(Debug)]
 pub(crate) struct ExpectCard {
@@ -27,8 +27,17 @@ impl ExpectCard {
     pub(super) fn handle(mut self, input: ActInput, scene: &Scene<'_>, out: &mut Out) -> Visit {
         match input {
             ActInput::Card(CardEvent::Read(identity)) => self.card_read(&identity, scene, out),
+            ActInput::Card(CardEvent::Resident(holder)) => {
+                out.record(&CardRead::of_resident(&holder, scene.pepper, scene.reader));
+                self.find(holder.patient(scene.pepper), holder.name.clone(), out)
+            }
+            ActInput::Code(code) => {
+                let patient = Patient { token: code.token(scene.pepper), name: None };
+                patient.bind(&code, scene, out);
+                ExpectStaff::enter(patient, Reason::CodeOnly, out)
+            }
             ActInput::Card(CardEvent::Failed(fault)) => {
-                out.record(&CardFault { subject: None, fault });
+                out.record(&CardFault { subject: None, reader: scene.reader, fault });
                 out.step(Step::PresentCardAgain { fault });
                 Visit::ExpectCard(self)
             }
@@ -58,14 +67,18 @@ impl ExpectCard {
     }
 
     fn card_read(self, identity: &CardIdentity, scene: &Scene<'_>, out: &mut Out) -> Visit {
-        out.record(&CardRead::of(identity, scene.pepper));
+        out.record(&CardRead::of(identity, scene.pepper, scene.reader));
         let Some(holder) = identity.holder() else {
             let token = scene.pepper.token(SubjectKind::Card, &identity.issued.code.to_hex());
             return ExpectStaff::enter(Patient { token, name: None }, Reason::HolderLocked, out);
         };
         let token = scene.pepper.token(SubjectKind::Patient, holder.id_number.expose());
+        self.find(token, holder.name.clone(), out)
+    }
+
+    fn find(self, token: SubjectToken, name: PersonName, out: &mut Out) -> Visit {
         out.push(Effect::Find(token.clone()));
-        let patient = Patient { token, name: Some(holder.name.clone()) };
+        let patient = Patient { token, name: Some(name) };
         Visit::ExpectReference(ExpectReference::new(patient, self.face_declined))
     }
 }

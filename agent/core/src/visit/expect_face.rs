@@ -30,6 +30,10 @@ impl ExpectFace {
         Visit::ExpectFace(Self { patient, reference, look: Look::new(rules.probe_frames), looks_left: LOOKS })
     }
 
+    pub(super) fn patient(&self) -> &Patient {
+        &self.patient
+    }
+
     pub(super) fn handle(mut self, input: ActInput, scene: &Scene<'_>, out: &mut Out) -> Visit {
         match input {
             ActInput::Face(observation) => match self.look.take(observation) {
@@ -53,9 +57,11 @@ impl ExpectFace {
                 out.refuse(Refusal::NotAsked);
                 Visit::ExpectFace(self)
             }
-            ActInput::Card(_) | ActInput::Found(_) | ActInput::Staff(_) | ActInput::Stored(_) => {
-                Visit::ExpectFace(self)
-            }
+            ActInput::Card(_)
+            | ActInput::Code(_)
+            | ActInput::Found(_)
+            | ActInput::Staff(_)
+            | ActInput::Stored(_) => Visit::ExpectFace(self),
         }
     }
 

@@ -18,6 +18,10 @@ impl ExpectReference {
         Self { patient, face_declined }
     }
 
+    pub(super) fn patient(&self) -> &Patient {
+        &self.patient
+    }
+
     pub(super) fn handle(mut self, input: ActInput, scene: &Scene<'_>, out: &mut Out) -> Visit {
         match input {
             ActInput::Found(found) => self.found(found, scene, out),
@@ -32,6 +36,7 @@ impl ExpectReference {
                 Visit::ExpectReference(self)
             }
             ActInput::Card(_)
+            | ActInput::Code(_)
             | ActInput::Face(_)
             | ActInput::CameraGone
             | ActInput::Staff(_)

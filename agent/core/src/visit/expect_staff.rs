@@ -25,6 +25,10 @@ impl ExpectStaff {
         Visit::ExpectStaff(Self { patient, reason })
     }
 
+    pub(super) fn patient(&self) -> &Patient {
+        &self.patient
+    }
+
     pub(super) fn handle(self, input: ActInput, scene: &Scene<'_>, out: &mut Out) -> Visit {
         match input {
             ActInput::Answer(Answer::Document { document, check }) => {
@@ -40,6 +44,7 @@ impl ExpectStaff {
                 Visit::ExpectStaff(self)
             }
             ActInput::Card(_)
+            | ActInput::Code(_)
             | ActInput::Face(_)
             | ActInput::CameraGone
             | ActInput::Found(_)
