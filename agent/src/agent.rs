@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use ring::rand::{SecureRandom as _, SystemRandom};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc as tokio_mpsc;
 use zhenyin_core::act::FaceRules;
 use zhenyin_core::chain::ChainState;
 use zhenyin_core::documents::Policy;
 use zhenyin_core::event::Envelope;
 use zhenyin_core::fault::Fault;
-use zhenyin_core::ids::{BootId, ChainId};
+use zhenyin_core::ids::{BootId, ChainId, ReaderId};
 use zhenyin_core::merkle::CompactRange;
 use zhenyin_core::note::Note;
 use zhenyin_core::terminal::{Input, JournalState, Setup, Terminal};
@@ -27,10 +28,9 @@ use crate::camera::{
     CameraError, CameraReport, CameraSelector, CameraThread, FrameSource, NokhwaCamera, Patience,
     VirtualCameras,
 };
-use crate::card_reader::{CardReaderThread, ReaderReport};
+use crate::card_reader::{CardReaderThread, KeyServer, ReaderReport};
 use crate::clock::Clock;
-use crate::config::Config;
-
+use crate::config::{Config, ReaderChoice};
 use crate::event_loop::{Adapters, EventLoop, Wake};
 use crate::face::{self, FaceReport};
 use crate::journal::{DurableChain, Journal, JournalReader, Limits};
@@ -105,17 +105,11 @@ impl Agent {
         let api = runtime.block_on(LocalApi::bind(config.listen, token))?;
         let address = api.address();
         runtime.spawn(serve(api, wakes.clone()));
-        let posts = match &config.upstream {
-            None => None,
-            Some(upstream) => {
-                let upstream = Upstream::new(&upstream.url, upstream.ca_file.as_ref())?;
-                Some(spawn_upstream(&runtime, upstream, durable.chain, &wakes))
-            }
-        };
+        let (posts, server) = start_upstream(config, &runtime, durable.chain, &keys, &wakes)?.unzip();
         let adapters = Adapters {
             clock,
             camera: start_camera(camera, pack, &wakes)?,
-            reader: start_reader(config, &wakes)?,
+            readers: start_readers(config, server.as_ref(), &wakes)?,
             journal,
             journal_reader,
             references,
@@ -249,12 +243,28 @@ async fn serve(api: LocalApi, wakes: mpsc::Sender<Wake>) {
     }
 }
 
+type Posts = tokio_mpsc::UnboundedSender<UploadRequest>;
+
+/// The way up for batches, and for questions of locked cards.
+fn start_upstream(
+    config: &Config,
+    runtime: &tokio::runtime::Runtime,
+    chain: ChainId,
+    keys: &KeyStore,
+    wakes: &mpsc::Sender<Wake>,
+) -> anyhow::Result<Option<(Posts, KeyServer)>> {
+    let Some(upstream) = &config.upstream else { return Ok(None) };
+    let upstream = Upstream::new(&upstream.url, upstream.ca_file.as_ref())?;
+    let server = key_server(runtime.handle(), upstream.clone(), chain, keys);
+    Ok(Some((spawn_upstream(runtime, upstream, chain, wakes), server)))
+}
+
 fn spawn_upstream(
     runtime: &tokio::runtime::Runtime,
     upstream: Upstream,
     chain: ChainId,
     wakes: &mpsc::Sender<Wake>,
-) -> tokio_mpsc::UnboundedSender<UploadRequest> {
+) -> Posts {
     // The outbox keeps one request in flight, so this never holds more than one.
     let (posts, mut requests) = tokio_mpsc::unbounded_channel::<UploadRequest>();
     let (poster, posted) = (upstream.clone(), wakes.clone());
@@ -339,24 +349,40 @@ fn camera_report(
     let _gone = wakes.send(Wake::Input(Input::Camera(state)));
 }
 
-fn start_reader(config: &Config, wakes: &mpsc::Sender<Wake>) -> anyhow::Result<Option<CardReaderThread>> {
-    let Some(choice) = &config.reader else {
-        let _gone = wakes.send(Wake::Input(Input::Reader(Err(Fault::ReaderAbsent))));
-        return Ok(None);
+fn start_readers(
+    config: &Config,
+    key_server: Option<&KeyServer>,
+    wakes: &mpsc::Sender<Wake>,
+) -> anyhow::Result<Vec<CardReaderThread>> {
+    if config.readers.is_empty() {
+        let (reader, state) = (ReaderId::FIRST, Err(Fault::ReaderAbsent));
+        let _gone = wakes.send(Wake::Input(Input::Reader { reader, state }));
+    }
+    let start = |(choice, number): (&ReaderChoice, u8)| {
+        let (wakes, reader) = (wakes.clone(), ReaderId(number));
+        CardReaderThread::start(choice.clone(), key_server.cloned(), move |report| {
+            let input = match report {
+                ReaderReport::Ready { firmware } => {
+                    tracing::info!(reader = number, firmware, "reader answers");
+                    Input::Reader { reader, state: Ok(()) }
+                }
+                ReaderReport::Fault(fault) => Input::Reader { reader, state: Err(fault) },
+                ReaderReport::Card(event) => Input::Card { reader, event },
+                ReaderReport::Code(code) => Input::Code { reader, code },
+            };
+            let _gone = wakes.send(Wake::Input(input));
+        })
     };
-    let wakes = wakes.clone();
-    let reader = CardReaderThread::start(choice.clone(), move |report| {
-        let input = match report {
-            ReaderReport::Ready { firmware } => {
-                tracing::info!(firmware, "card reader answers");
-                Input::Reader(Ok(()))
-            }
-            ReaderReport::Fault(fault) => Input::Reader(Err(fault)),
-            ReaderReport::Card(event) => Input::Card(event),
-        };
-        let _gone = wakes.send(Wake::Input(input));
-    });
-    Ok(Some(reader.context("card reader thread cannot be started")?))
+    let started = config.readers.iter().zip(1..).map(start).collect::<std::io::Result<_>>();
+    started.context("reader thread cannot be started")
+}
+
+/// Carries questions of locked cards to the upstream, signed by this terminal.
+fn key_server(runtime: &Handle, upstream: Upstream, chain: ChainId, keys: &KeyStore) -> KeyServer {
+    let (runtime, signer) = (runtime.clone(), keys.signer());
+    Arc::new(move |question, patience| {
+        runtime.block_on(upstream.authenticate_card(chain, &signer, question, patience))
+    })
 }
 
 fn open_hardware(word: &str) -> OpenCamera {

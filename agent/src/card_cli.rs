@@ -1,6 +1,8 @@
 //! `zhenyin card …` at the reader itself: what is on the line, what a card says, masked, and how the line did.
 //! Never prints a name, a number or what a command brought back: a diagnosis can be sent to anybody.
 
+mod resident;
+
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,13 +10,14 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use firmware_bridge::apdu::{CommandApdu, RefusedCommand};
 use firmware_bridge::codec::ccid_serial::Counters;
+use firmware_bridge::resident_reader::ResidentReaderError;
 use firmware_bridge::{CardReadError, Reader, ReaderError, SlotState};
 use serde_json::{Value, json};
 use zhenyin_core::card::{CardAlgorithm, CardIdentity};
 
-use crate::card_reader::{Line, LineError, card_fault};
+use crate::card_reader::{Device, Line, LineError, card_fault};
 use crate::clock::Clock;
-use crate::config::ReaderChoice;
+use crate::config::{AuthenticatorChoice, ReaderChoice};
 
 #[derive(Debug, Subcommand)]
 pub enum CardCommand {
@@ -57,6 +60,12 @@ pub enum CardCliError {
     Reader(#[from] ReaderError),
     #[error("card could not be read")]
     Card(#[from] CardReadError),
+    #[error("resident card could not be read")]
+    Resident(#[from] ResidentReaderError),
+    #[error("a scanner says nothing when it is asked; scan something while the agent runs")]
+    Scanner,
+    #[error("a reader of resident cards takes no card commands")]
+    NoCommands,
     // By position: what was typed may hold a PIN.
     #[error("command {position} is not hexadecimal")]
     NotHex { position: usize },
@@ -87,26 +96,41 @@ pub fn run(command: &CardCommand, choice: &ReaderChoice, out: &mut dyn Write) ->
     };
     let clock = Clock::new();
     let begun = clock.now().boottime;
-    let mut line = Line::open(choice)?;
+    // The key server is asked by the running agent only: it has the terminal's key.
+    let line = Line::open(choice, None)?;
     let mut report = json!({
         "port": choice.port,
-        "protocol": line.spoken.protocol.to_string(),
-        "line": line.spoken.settings.to_string(),
-        "firmware": line.reader.firmware(),
+        "protocol": line.protocol,
+        "line": line.settings.to_string(),
         "opened_ms": millis(clock.now().boottime.saturating_since(begun)),
     });
-    let done = match command {
-        CardCommand::Probe(_) => probe(&mut line.reader, &mut report),
-        CardCommand::Read(_) => read(&mut line.reader, &mut report),
-        CardCommand::Watch { count, .. } => return watch(&mut line.reader, *count, json, out),
-        CardCommand::Apdu { .. } => exchange(&mut line.reader, &commands, &mut report),
+    let mut reader = match line.device {
+        Device::SocialSecurity(reader) => reader,
+        Device::Resident(reader) => return resident::run(command, reader, report, out),
+        Device::Scanner(_) => return Err(CardCliError::Scanner),
     };
-    note(&mut report, "counters", counters(line.reader.counters()));
+    note(&mut report, "firmware", reader.firmware());
+    note(&mut report, "authenticator", authenticator(choice));
+    let done = match command {
+        CardCommand::Probe(_) => probe(&mut reader, &mut report),
+        CardCommand::Read(_) => read(&mut reader, &mut report),
+        CardCommand::Watch { count, .. } => return watch(&mut reader, *count, json, out),
+        CardCommand::Apdu { .. } => exchange(&mut reader, &commands, &mut report),
+    };
+    note(&mut report, "counters", counters(reader.counters()));
     if let Err(error) = &done {
         note(&mut report, "error", chain_of(error));
     }
     print(&report, json, out)?;
     done
+}
+
+fn authenticator(choice: &ReaderChoice) -> &'static str {
+    match choice.authenticator {
+        None => "none",
+        Some(AuthenticatorChoice::Psam { .. }) => "psam",
+        Some(AuthenticatorChoice::Remote { .. }) => "remote, through the running agent only",
+    }
 }
 
 fn probe(reader: &mut Reader, report: &mut Value) -> Result<(), CardCliError> {

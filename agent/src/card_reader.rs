@@ -1,21 +1,25 @@
-//! The reader thread: owns the serial port, watches the slot, reads a card when one is wanted.
+//! The reader thread: owns one serial port and reads what is presented there when something is wanted.
 //! Never keeps what a card said, and never gives up: a lost port is opened again with growing pauses.
 
+mod key_server;
 mod line;
 mod pcscd;
+mod session;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use firmware_bridge::{CardReadError, SlotState};
+use firmware_bridge::CardReadError;
 use zhenyin_core::act::CardEvent;
 use zhenyin_core::fault::Fault;
+use zhenyin_core::presented::ScannedCode;
 
 use crate::config::ReaderChoice;
 
-pub use line::{Line, LineError};
+pub use key_server::KeyServer;
+pub use line::{Device, Line, LineError};
 
 /// What the reader thread has to say.
 #[derive(Debug)]
@@ -26,6 +30,7 @@ pub enum ReaderReport {
     },
     Fault(Fault),
     Card(CardEvent),
+    Code(ScannedCode),
 }
 
 /// Handle on the thread. Dropping it closes the port.
@@ -35,19 +40,23 @@ pub struct CardReaderThread {
 }
 
 impl CardReaderThread {
+    /// `key_server` is asked where `choice` says `remote`.
+    ///
     /// # Errors
     /// When the system has no thread to give.
     pub fn start(
         choice: ReaderChoice,
+        key_server: Option<KeyServer>,
         report: impl FnMut(ReaderReport) + Send + 'static,
     ) -> std::io::Result<Self> {
         let (wanted, wishes) = channel();
-        let worker = Worker { choice, report: Box::new(report), wishes, wanted: false, said: None };
+        let report = Box::new(report);
+        let worker = Worker { choice, key_server, report, wishes, wanted: false, said: None };
         let thread = Builder::new().name("card-reader".to_owned()).spawn(move || worker.run())?;
         Ok(Self { wanted: Some(wanted), thread: Some(thread) })
     }
 
-    /// Whether a card that is present or comes shall be read.
+    /// Whether what is present or comes shall be read.
     pub fn set_wanted(&self, wanted: bool) {
         if let Some(sender) = &self.wanted {
             // The worker is only ever gone when the handle is.
@@ -66,14 +75,12 @@ impl Drop for CardReaderThread {
     }
 }
 
-/// Between two looks at the slot: quick while a card is awaited, easy on the line otherwise.
-const POLL_WANTED: Duration = Duration::from_millis(100);
-const POLL_IDLE: Duration = Duration::from_secs(2);
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_MOST: Duration = Duration::from_secs(30);
 
 struct Worker {
     choice: ReaderChoice,
+    key_server: Option<KeyServer>,
     report: Box<dyn FnMut(ReaderReport) + Send>,
     wishes: Receiver<bool>,
     wanted: bool,
@@ -112,46 +119,19 @@ impl Worker {
 
     /// From opening the port to losing it; says why it ended and whether the reader ever answered.
     fn session(&mut self) -> Result<(Fault, bool), Stop> {
-        let mut reader = match Line::open(&self.choice) {
-            Ok(line) => line.reader,
+        let line = match Line::open(&self.choice, self.key_server.as_ref()) {
+            Ok(line) => line,
             Err(error) => {
-                tracing::debug!(%error, "card reader cannot be opened");
+                tracing::debug!(%error, "reader cannot be opened");
                 return Ok((error.fault(), false));
             }
         };
-        self.said = None;
-        (self.report)(ReaderReport::Ready { firmware: reader.firmware().to_owned() });
-        let mut read = None;
-        loop {
-            self.wait(if self.wanted { POLL_WANTED } else { POLL_IDLE })?;
-            match reader.poll_slot() {
-                Err(error) => return Ok((line::reader_fault(&error), true)),
-                Ok(SlotState::Absent) => {
-                    if read.take().is_some() {
-                        (self.report)(ReaderReport::Card(CardEvent::Removed));
-                    }
-                }
-                // One insertion is read once for each wish; a changed count means another card.
-                Ok(SlotState::Present) if self.wanted && read != Some(reader.insertions()) => {
-                    let event = match reader.read_card() {
-                        Ok(identity) => CardEvent::Read(Box::new(identity)),
-                        Err(CardReadError::NoCard) => continue,
-                        Err(CardReadError::PortLost { .. }) => return Ok((Fault::ReaderLost, true)),
-                        Err(error) => {
-                            tracing::info!(%error, "card could not be read");
-                            CardEvent::Failed(card_fault(&error))
-                        }
-                    };
-                    read = Some(reader.insertions());
-                    (self.report)(ReaderReport::Card(event));
-                }
-                Ok(SlotState::Present) => {
-                    if !self.wanted {
-                        read = None;
-                    }
-                }
-            }
-        }
+        let fault = match line.device {
+            Device::SocialSecurity(reader) => self.social_security(reader),
+            Device::Resident(reader) => self.resident(reader),
+            Device::Scanner(scanner) => self.scanner(scanner),
+        };
+        Ok((fault?, true))
     }
 
     /// Sleeps until the time is over or the wish changes.

@@ -176,13 +176,14 @@ fn enrol_terminal(config: &Config, code: &str) -> anyhow::Result<()> {
 /// At the reader itself, but a plain `read` goes through the agent where one runs: the reader is its.
 fn card(command: &CardCommand, config: &Path) -> anyhow::Result<()> {
     let choice = match &command.at().port {
-        Some(port) => ReaderChoice { port: port.clone(), codec: ReaderCodec::Auto },
+        Some(port) => ReaderChoice::new(port, ReaderCodec::Auto),
         None => {
             let config = Config::load(config)?;
             if matches!(command, CardCommand::Read(_)) && agent_runs(&config) {
                 return act(&config, &Request::CardRead);
             }
-            config.reader.context("config has no `reader.port`: give the reader's port with `--port`")?
+            let mut readers = config.readers.into_iter();
+            readers.next().context("config has no `reader.port`: give the reader's port with `--port`")?
         }
     };
     Ok(card_cli::run(command, &choice, &mut std::io::stdout())?)

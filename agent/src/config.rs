@@ -1,11 +1,17 @@
 //! The one configuration file: what was written (raw), turned once into what is meant, before any device opens.
 //! Never holds a secret: secrets are named by file path.
 
+mod reader;
+mod stx_table;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use reader::RawReaders;
+use serde::Deserialize;
+
+pub use reader::{AuthenticatorChoice, ReaderChoice, ReaderCodec, ReaderConfigError};
 
 /// Where packages put the file.
 pub const DEFAULT_PATH: &str = "/etc/zhenyin/config.toml";
@@ -18,12 +24,14 @@ pub enum ConfigError {
     Malformed { path: PathBuf, reason: String },
     #[error("config has version {found}, this build reads version 1")]
     Version { found: u32 },
+    #[error("what the config says of reader {position} cannot be meant")]
+    Reader { position: usize, source: ReaderConfigError },
     #[error("config value `{key}` is {value}: {want}")]
     Value { key: &'static str, value: String, want: &'static str },
 }
 
 /// What is meant.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Journal, keys, references: everything that must survive.
     pub state: PathBuf,
@@ -31,32 +39,15 @@ pub struct Config {
     pub pack: Option<PathBuf>,
     /// `auto`, a number, a path, or a part of a name; absent means no camera, by decision.
     pub camera: Option<String>,
-    pub reader: Option<ReaderChoice>,
+    /// Readers and scanners, in their order; none is a decision too.
+    pub readers: Vec<ReaderChoice>,
     pub upstream: Option<Upstream>,
     /// Loopback address of the local API.
     pub listen: SocketAddr,
     pub log: LogFormat,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ReaderChoice {
-    /// A serial device; prefer `/dev/serial/by-id/…`, which survives re-plugging.
-    pub port: PathBuf,
-    pub codec: ReaderCodec,
-}
-
-/// How the reader frames its messages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ReaderCodec {
-    /// Asked of the reader, with questions that harm no other.
-    #[default]
-    Auto,
-    CcidSerial,
-    Acs,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upstream {
     /// Base address, without a trailing slash.
     pub url: String,
@@ -64,7 +55,7 @@ pub struct Upstream {
     pub ca_file: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     #[default]
@@ -100,11 +91,12 @@ impl fmt::Display for Config {
         writeln!(f, "state     {}", self.state.display())?;
         writeln!(f, "pack      {}", self.pack.as_ref().map_or_else(none, |p| p.display().to_string()))?;
         writeln!(f, "camera    {}", self.camera.clone().unwrap_or_else(none))?;
-        writeln!(
-            f,
-            "reader    {}",
-            self.reader.as_ref().map_or_else(none, |r| r.port.display().to_string())
-        )?;
+        for reader in &self.readers {
+            writeln!(f, "reader    {}", reader.port.display())?;
+        }
+        if self.readers.is_empty() {
+            writeln!(f, "reader    {}", none())?;
+        }
         writeln!(f, "upstream  {}", self.upstream.as_ref().map_or_else(none, |u| u.url.clone()))?;
         write!(f, "listen    {}", self.listen)
     }
@@ -121,7 +113,8 @@ struct Raw {
     models: RawModels,
     #[serde(default)]
     camera: RawCamera,
-    reader: Option<RawReader>,
+    #[serde(default)]
+    reader: RawReaders,
     upstream: Option<RawUpstream>,
     #[serde(default)]
     api: RawApi,
@@ -153,14 +146,6 @@ impl Default for RawCamera {
     fn default() -> Self {
         Self { device: "auto".to_owned(), enabled: true }
     }
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawReader {
-    port: PathBuf,
-    #[serde(default)]
-    codec: ReaderCodec,
 }
 
 #[derive(Debug, Deserialize)]
@@ -205,11 +190,13 @@ impl Raw {
             });
         }
         let upstream = self.upstream.map(RawUpstream::mean).transpose()?;
+        let readers = self.reader.mean(upstream.is_some());
+        let readers = readers.map_err(|(position, source)| ConfigError::Reader { position, source })?;
         Ok(Config {
             state: self.state,
             pack: self.models.enabled.then_some(self.models.pack),
             camera: self.camera.enabled.then_some(self.camera.device),
-            reader: self.reader.map(|r| ReaderChoice { port: r.port, codec: r.codec }),
+            readers,
             upstream,
             listen: self.api.listen,
             log: self.log.format,
@@ -248,7 +235,7 @@ mod tests {
         let config = parse("version = 1").unwrap();
         assert_eq!(config.camera, Some("auto".into()));
         assert_eq!(config.listen.to_string(), "127.0.0.1:7780");
-        assert_eq!((config.reader, config.upstream), (None, None));
+        assert_eq!((config.readers, config.upstream), (vec![], None));
     }
 
     #[test]
@@ -261,10 +248,9 @@ mod tests {
         .unwrap();
         assert_eq!(config.camera, Some("/dev/video2".into()));
         assert_eq!(config.upstream.unwrap().url, "https://up.example");
-        let choice = ReaderChoice { port: PathBuf::from("/dev/ttyUSB0"), codec: ReaderCodec::Auto };
-        assert_eq!(config.reader, Some(choice));
+        assert_eq!(config.readers, [ReaderChoice::new("/dev/ttyUSB0", ReaderCodec::Auto)]);
         let named = parse("version = 1\nreader = { port = 'COM3', codec = 'acs' }").unwrap();
-        assert_eq!(named.reader.unwrap().codec, ReaderCodec::Acs);
+        assert_eq!(named.readers[0].codec, ReaderCodec::Acs);
         assert_eq!(config.log, LogFormat::Json);
         assert!(parse("version = 1\ncamera.enabled = false\nmodels.enabled = false").unwrap().pack.is_none());
     }

@@ -42,7 +42,7 @@ pub enum Wake {
 pub struct Adapters {
     pub clock: Clock,
     pub camera: Option<CameraThread>,
-    pub reader: Option<CardReaderThread>,
+    pub readers: Vec<CardReaderThread>,
     pub journal: Journal,
     pub journal_reader: JournalReader,
     pub references: References,
@@ -196,7 +196,7 @@ impl EventLoop {
                 }
             }
             Output::Reader(wanted) => {
-                if let Some(reader) = &self.adapters.reader {
+                for reader in &self.adapters.readers {
                     reader.set_wanted(wanted);
                 }
             }

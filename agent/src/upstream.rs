@@ -1,6 +1,8 @@
 //! The wire to the upstream: enrols the terminal, posts batches, fetches documents.
 //! Never believes an answer (the core does, by receipt) and never follows a redirect with our events.
 
+mod card_authentication;
+
 use std::path::PathBuf;
 use std::time::Duration;
 

@@ -38,6 +38,8 @@ pub struct World {
 
 /// Whatever should happen on loopback within moments has this long, on the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The toy key of [`crate::card_reader::CardSpec::with_key`].
+const CARD_KEY: u8 = 0x5A;
 
 impl World {
     /// Starts the upstream, enrols a terminal there, and starts the agent.
@@ -46,6 +48,18 @@ impl World {
     /// Whatever does not start.
     pub fn build(folder: &Path, pack: Option<&Path>) -> anyhow::Result<Self> {
         Self::build_with(folder, pack, |routes| routes)
+    }
+
+    /// Without models, with more in the configuration: `more` goes on in the table of the first reader.
+    ///
+    /// # Errors
+    /// Whatever does not start.
+    pub fn build_configured(
+        folder: &Path,
+        more: &str,
+        wrap: impl FnOnce(axum::Router) -> axum::Router,
+    ) -> anyhow::Result<Self> {
+        Self::build_whole(folder, None, wrap, more)
     }
 
     /// The same with an upstream whose routes are wrapped, to watch or to disturb it.
@@ -57,13 +71,23 @@ impl World {
         pack: Option<&Path>,
         wrap: impl FnOnce(axum::Router) -> axum::Router,
     ) -> anyhow::Result<Self> {
+        Self::build_whole(folder, pack, wrap, "")
+    }
+
+    fn build_whole(
+        folder: &Path,
+        pack: Option<&Path>,
+        wrap: impl FnOnce(axum::Router) -> axum::Router,
+        more: &str,
+    ) -> anyhow::Result<Self> {
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let mut upstream_config = UpstreamConfig::new(folder.join("upstream"), any_port);
+        upstream_config.card_key = Some(CARD_KEY);
         let upstream = Upstream::start_with(&upstream_config, wrap)?;
         // After an outage it comes back where it was.
         upstream_config.bind = upstream.addr();
         let reader = PtyReader::start(Echo::On)?;
-        let config = config(folder, pack, reader.path(), &upstream.url())?;
+        let config = config(folder, pack, reader.path(), &upstream.url(), more)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         enrol_terminal(&config, &upstream, &runtime)?;
         let stage = Stage::default();
@@ -229,14 +253,20 @@ impl Script {
     }
 }
 
-fn config(folder: &Path, pack: Option<&Path>, port: &Path, upstream: &str) -> anyhow::Result<Config> {
+fn config(
+    folder: &Path,
+    pack: Option<&Path>,
+    port: &Path,
+    upstream: &str,
+    more: &str,
+) -> anyhow::Result<Config> {
     let models = match pack {
         Some(pack) => format!("models.pack = '{}'", pack.display()),
         None => "models.enabled = false".to_owned(),
     };
     let text = format!(
-        "version = 1\nstate = '{}'\n{models}\nreader.port = '{}'\nupstream.url = '{upstream}'\n\
-         api.listen = '127.0.0.1:0'\n",
+        "version = 1\nstate = '{}'\n{models}\nupstream.url = '{upstream}'\n\
+         api.listen = '127.0.0.1:0'\n[[reader]]\nport = '{}'\n{more}",
         folder.join("state").display(),
         port.display(),
     );

@@ -20,7 +20,7 @@ fn apdu(commands: &[&str]) -> CardCommand {
 
 /// What was printed, and what went wrong.
 fn run(simulated: &PtyReader, command: &CardCommand) -> (String, Option<String>) {
-    let choice = ReaderChoice { port: simulated.path().to_owned(), codec: ReaderCodec::CcidSerial };
+    let choice = ReaderChoice::new(simulated.path(), ReaderCodec::CcidSerial);
     let mut out = Vec::new();
     let error = card_cli::run(command, &choice, &mut out).err().map(|error| error.to_string());
     let text = String::from_utf8(out).unwrap();
@@ -105,7 +105,7 @@ fn what_could_change_a_card_never_reaches_it() {
         ("002C000001FF", "RESET RETRY COUNTER"),
         ("8050000008", "instruction 50"),
     ] {
-        let choice = ReaderChoice { port: simulated.path().to_owned(), codec: ReaderCodec::CcidSerial };
+        let choice = ReaderChoice::new(simulated.path(), ReaderCodec::CcidSerial);
         let error = card_cli::run(&apdu(&[SELECT, command]), &choice, &mut Vec::new()).unwrap_err();
         let cause = std::error::Error::source(&error).unwrap().to_string();
         assert!(cause.contains(name) || cause.contains("class 80"), "{command}: {cause}");

@@ -11,8 +11,8 @@ use firmware_bridge::SerialCardPort;
 use zhenyin::card_reader::{CardReaderThread, ReaderReport};
 use zhenyin::config::{ReaderChoice, ReaderCodec};
 use zhenyin_core::act::CardEvent;
-use zhenyin_core::fault::Fault;
-use zhenyin_tests::card_reader::{CardSpec, Echo, PtyReader};
+use zhenyin_core::fault::Fault as CardFault;
+use zhenyin_tests::card_reader::{CardSpec, Echo, Fault, PtyReader, When};
 
 /// Longer than the pauses of the thread and the questions of `auto` on a machine under load.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -25,8 +25,8 @@ struct Desk {
 impl Desk {
     fn at(port: &Path, codec: ReaderCodec) -> Self {
         let (tell, reports) = channel();
-        let choice = ReaderChoice { port: port.to_owned(), codec };
-        let thread = CardReaderThread::start(choice, move |report| drop(tell.send(report))).unwrap();
+        let choice = ReaderChoice::new(port, codec);
+        let thread = CardReaderThread::start(choice, None, move |report| drop(tell.send(report))).unwrap();
         Self { thread, reports }
     }
 
@@ -42,7 +42,7 @@ impl Desk {
         );
     }
 
-    fn fault(&self, want: Fault) {
+    fn fault(&self, want: CardFault) {
         let report = self.next();
         assert!(matches!(report, ReaderReport::Fault(found) if found == want), "{report:?}, not {want}");
     }
@@ -65,7 +65,7 @@ fn a_reader_is_found_whenever_it_is_plugged_in_at_its_path() {
     let link = folder.path().join("usb-reader");
     let desk = Desk::at(&link, ReaderCodec::Auto);
     desk.thread.set_wanted(true);
-    desk.fault(Fault::ReaderAbsent);
+    desk.fault(CardFault::ReaderAbsent);
     for echo in [Echo::On, Echo::Off] {
         let simulated = PtyReader::start(echo).unwrap();
         simulated.link(&link).unwrap();
@@ -76,9 +76,9 @@ fn a_reader_is_found_whenever_it_is_plugged_in_at_its_path() {
         desk.removed();
         std::fs::remove_file(&link).unwrap();
         drop(simulated);
-        desk.fault(Fault::ReaderLost);
+        desk.fault(CardFault::ReaderLost);
         // No path any more is another thing to say, and is said once.
-        desk.fault(Fault::ReaderAbsent);
+        desk.fault(CardFault::ReaderAbsent);
     }
     // A missing reader is asked for with growing pauses and is not reported again.
     assert!(desk.reports.recv_timeout(Duration::from_millis(1500)).is_err());
@@ -89,9 +89,28 @@ fn a_port_that_somebody_holds_is_busy_until_it_is_free() {
     let simulated = PtyReader::start(Echo::On).unwrap();
     let held = SerialCardPort::open(simulated.path().to_str().unwrap()).unwrap();
     let desk = Desk::at(simulated.path(), ReaderCodec::CcidSerial);
-    desk.fault(Fault::ReaderBusy);
+    desk.fault(CardFault::ReaderBusy);
     drop(held);
     desk.ready();
+}
+
+#[test]
+fn a_card_pulled_while_it_is_read_is_a_fault_and_then_gone() {
+    let simulated = PtyReader::start(Echo::On).unwrap();
+    let desk = Desk::at(simulated.path(), ReaderCodec::CcidSerial);
+    desk.ready();
+    simulated.inject(When::Record(0x08), Fault::Remove);
+    simulated.insert(CardSpec::version_2());
+    desk.thread.set_wanted(true);
+    let report = desk.next();
+    let pulled = matches!(&report, ReaderReport::Card(CardEvent::Failed(CardFault::CardRemoved)));
+    assert!(pulled, "{report:?}");
+    // The next card is read as if nothing had been.
+    simulated.insert(CardSpec::another_person());
+    let report = desk.next();
+    let report = if matches!(report, ReaderReport::Card(CardEvent::Removed)) { desk.next() } else { report };
+    let ReaderReport::Card(CardEvent::Read(identity)) = report else { panic!("no card: {report:?}") };
+    assert_eq!(identity.issued.number.as_ref().unwrap().expose(), "B87654321");
 }
 
 #[test]
@@ -118,7 +137,7 @@ fn two_readers_work_side_by_side() {
     // One of them gone is nothing to the other.
     let [first, second] = simulated;
     drop(first);
-    desks[0].fault(Fault::ReaderLost);
+    desks[0].fault(CardFault::ReaderLost);
     second.insert(CardSpec::version_2());
     assert_eq!(desks[1].number(), "A12345678");
 }

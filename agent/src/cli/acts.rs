@@ -59,6 +59,7 @@ fn tell(reply: &Reply) -> anyhow::Result<()> {
             "name {}  region {region}  version {version}",
             name.as_deref().unwrap_or("(locked)")
         )),
+        Outcome::ResidentCardRead { name, .. } => super::say(&format!("name {name}")),
         Outcome::NotSignedIn { .. }
         | Outcome::NotVerified { .. }
         | Outcome::NotEnrolled { .. }

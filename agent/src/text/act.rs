@@ -71,6 +71,7 @@ pub fn outcome(outcome: &Outcome) -> Sentence {
             Sentence::new("卡已读取，持卡人信息需认证后读取", "Card read; its holder data are locked")
         }
         Outcome::CardRead { .. } => Sentence::new("卡已读取", "Card read"),
+        Outcome::ResidentCardRead { .. } => Sentence::new("身份证已读取", "Resident card read"),
         Outcome::Failed { fault } => super::sentence(*fault),
     }
 }
@@ -101,6 +102,7 @@ pub fn reason(reason: Reason) -> Sentence {
         Reason::HolderLocked => {
             Sentence::new("此卡持卡人信息需认证后读取", "The card keeps its holder data locked")
         }
+        Reason::CodeOnly => Sentence::new("仅扫码，持码人待核对", "A code only: staff see whose it is"),
         Reason::DocumentMismatch => Sentence::new("本人与证件不符", "Person and document do not match"),
         Reason::DocumentUnsure => Sentence::new("不能确定，请主管处理", "Not sure: a supervisor decides"),
         Reason::NobodySignedIn => {

@@ -46,7 +46,7 @@ pub(super) fn plain(reply: &Reply) -> String {
             format!("{name} is enrolled {}", if *face { "with face, by consent" } else { "without face" })
         }
         Outcome::NotEnrolled { reason } => format!("not enrolled: {}", because(*reason)),
-        Outcome::CardRead { .. } => "the card was read".to_owned(),
+        Outcome::CardRead { .. } | Outcome::ResidentCardRead { .. } => "the card was read".to_owned(),
         Outcome::Failed { fault } => format!("nothing was decided: {fault}"),
     }
 }
