@@ -28,7 +28,7 @@ fi
 [ "$(id -u)" = 0 ] || skip "pcscd is started here, which needs root"
 [ ! -e /run/pcscd/pcscd.comm ] || ! pgrep -x pcscd >/dev/null || skip "a pcscd runs here already"
 
-cargo clippy -q -p firmware-bridge --features pcsc --all-targets -- -D warnings
+cargo clippy -q -p firmware-bridge -p zhenyin-tests --features pcsc --all-targets -- -D warnings
 cargo build -q -p zhenyin-tests --example simulated_reader
 cargo test -q -p zhenyin-tests --features pcsc --test pcsc_and_serial_read_the_same --no-run
 simulator="${CARGO_TARGET_DIR:-target}/debug/examples/simulated_reader"

@@ -45,7 +45,7 @@ pub enum CardCommand {
 
 #[derive(Args, Clone, Debug)]
 pub struct Where {
-    /// The reader's port; without it the configured one.
+    /// The reader's port, configured or not; without it the first configured one.
     #[arg(long)]
     pub port: Option<PathBuf>,
     #[arg(long)]
@@ -101,7 +101,7 @@ pub fn run(command: &CardCommand, choice: &ReaderChoice, out: &mut dyn Write) ->
     let mut report = json!({
         "port": choice.port,
         "protocol": line.protocol,
-        "line": line.settings.to_string(),
+        "line": line.settings,
         "opened_ms": millis(clock.now().boottime.saturating_since(begun)),
     });
     let mut reader = match line.device {

@@ -176,7 +176,11 @@ fn enrol_terminal(config: &Config, code: &str) -> anyhow::Result<()> {
 /// At the reader itself, but a plain `read` goes through the agent where one runs: the reader is its.
 fn card(command: &CardCommand, config: &Path) -> anyhow::Result<()> {
     let choice = match &command.at().port {
-        Some(port) => ReaderChoice::new(port, ReaderCodec::Auto),
+        Some(port) => {
+            let readers = Config::load(config).map(|config| config.readers).unwrap_or_default();
+            let configured = readers.into_iter().find(|reader| reader.port == *port);
+            configured.unwrap_or_else(|| ReaderChoice::new(port, ReaderCodec::Auto))
+        }
         None => {
             let config = Config::load(config)?;
             if matches!(command, CardCommand::Read(_)) && agent_runs(&config) {

@@ -6,7 +6,7 @@
 use serde_json::Value;
 use zhenyin::card_cli::{self, CardCommand, Where};
 use zhenyin::config::{ReaderChoice, ReaderCodec};
-use zhenyin_tests::card_reader::{CardSpec, Echo, Fault, PtyReader, When};
+use zhenyin_tests::card_reader::{CardSpec, Echo, Fault, PtyReader, ResidentCard, ResidentDevice, When};
 
 const SELECT: &str = "00A404000F7378312E73682EC9E7BBE1B1A3D5CF";
 
@@ -68,6 +68,32 @@ fn a_reading_is_told_without_its_holder() {
     let locked = json(&with_card(CardSpec::with_key()), &CardCommand::Read(at(true)));
     assert_eq!((&locked["card"]["holder"], &locked["card"]["algorithm"]), (&"locked".into(), &"sm4".into()));
     assert_eq!(locked["card"]["name"], Value::Null);
+}
+
+#[test]
+fn a_reader_of_resident_cards_is_told_as_one() {
+    let plate = PtyReader::start_with(ResidentDevice::new()).unwrap();
+    let choice = ReaderChoice::new(plate.path(), ReaderCodec::Sdt);
+    let run = |command: &CardCommand| {
+        let mut out = Vec::new();
+        let error = card_cli::run(command, &choice, &mut out).err().map(|error| error.to_string());
+        let text = String::from_utf8(out).unwrap();
+        assert!(
+            ["张三", "110105184", "测试路", "0505"].iter().all(|secret| !text.contains(secret)),
+            "{text}"
+        );
+        (serde_json::from_str::<Value>(&text).unwrap_or_default(), error)
+    };
+    let (report, error) = run(&CardCommand::Probe(at(true)));
+    assert_eq!((&report["protocol"], &report["security_module"], error), (&"sdt".into(), &true.into(), None));
+    let (report, error) = run(&CardCommand::Read(at(true)));
+    assert_eq!(error.as_deref(), Some("resident card could not be read"));
+    assert!(report["error"].as_str().unwrap().contains("lay one on it"));
+    plate.change(|plate| plate.lay(ResidentCard::one_person()));
+    let (report, error) = run(&CardCommand::Read(at(true)));
+    assert_eq!((&report["card"]["kind"], &report["card"]["name"]), (&"citizen".into(), &"张*".into()));
+    assert_eq!((&report["card"]["photo_bytes"], error), (&1024.into(), None));
+    assert!(run(&apdu(&[SELECT])).1.unwrap().contains("no card commands"));
 }
 
 #[test]

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use firmware_bridge::pcsc_slot::PcscSlot;
 use firmware_bridge::{CardReadError, Reader, SlotState};
+use zhenyin::card_reader::{Device, Line};
+use zhenyin::config::{ReaderChoice, ReaderCodec};
 use zhenyin_core::card::{CardIdentity, HolderData};
 use zhenyin_tests::card_reader::vpcd::PORT;
 use zhenyin_tests::card_reader::{CardSpec, Echo, MemoryPort, VpcdCard};
@@ -75,7 +77,12 @@ fn cards_behind_libccid_are_read_as_over_the_line() {
         return skipped("no two serial readers in the PC/SC service");
     }
     for name in names {
-        let identity = open(&name).read_card().unwrap();
+        // As the agent opens it from its configuration.
+        let choice = ReaderChoice::new(&name, ReaderCodec::Pcsc);
+        let Device::SocialSecurity(mut reader) = Line::open(&choice, None).unwrap().device else {
+            panic!("{name} is not a reader of social security cards");
+        };
+        let identity = reader.read_card().unwrap();
         assert!(matches!(identity.holder, HolderData::Read(_)), "{name}");
         assert_eq!(identity, over_serial(CardSpec::version_2()), "{name}");
     }

@@ -24,7 +24,8 @@ use crate::config::{AuthenticatorChoice, ReaderChoice, ReaderCodec};
 pub struct Line {
     pub device: Device,
     pub protocol: &'static str,
-    pub settings: LineSettings,
+    /// Speed and stop bits; of a reader behind PC/SC its name.
+    pub settings: String,
 }
 
 /// What is on a line.
@@ -44,6 +45,8 @@ pub enum LineError {
     Probe(#[source] ProbeError),
     #[error("table of the reader describes no framing")]
     Table(#[from] StxTableError),
+    #[error("this build has no PC/SC: build with feature `pcsc`")]
+    NoPcsc,
     #[error("no thread to ask the key server with")]
     Thread(#[source] std::io::Error),
     #[error(transparent)]
@@ -58,6 +61,9 @@ impl Line {
     /// # Errors
     /// Names what keeps the reader from being used.
     pub fn open(choice: &ReaderChoice, key_server: Option<&KeyServer>) -> Result<Self, LineError> {
+        if choice.codec == ReaderCodec::Pcsc {
+            return over_pcsc(choice, key_server);
+        }
         if let Some(file) = pcscd::claims(&choice.port, &pcscd::PLACES) {
             return Err(LineError::Shared { file });
         }
@@ -69,7 +75,7 @@ impl Line {
         let settings = LineSettings { baud: choice.baud.unwrap_or(usual.baud), ..usual };
         let slot = |framing: Box<dyn Framing>| -> Result<Device, LineError> {
             let slot = Slot::with_framing(open(settings)?, framing);
-            Ok(Device::SocialSecurity(reader(slot, choice.authenticator.as_ref(), key_server)?))
+            Ok(Device::SocialSecurity(reader(slot, choice, key_server)?))
         };
         let (device, protocol) = match spoken {
             Spoken::CcidSerial => (slot(Box::new(Receiver::new(0)))?, "ccid-serial"),
@@ -78,7 +84,7 @@ impl Line {
             Spoken::Sdt => (Device::Resident(ResidentReader::open(open(settings)?)?), "sdt"),
             Spoken::LineScan => (Device::Scanner(Scanner::new(open(settings)?, Ending::Either)), "line-scan"),
         };
-        Ok(Self { device, protocol, settings })
+        Ok(Self { device, protocol, settings: settings.to_string() })
     }
 }
 
@@ -115,27 +121,51 @@ fn spoken(
         }
         ReaderCodec::Sdt => (Spoken::Sdt, LineSettings::ONE_STOP_BIT),
         ReaderCodec::LineScan => (Spoken::LineScan, LineSettings::SLOW),
+        ReaderCodec::Pcsc => return Err(LineError::NoPcsc),
     })
 }
 
-fn reader(
-    slot: Slot,
-    choice: Option<&AuthenticatorChoice>,
-    key_server: Option<&KeyServer>,
-) -> Result<Reader, LineError> {
-    let (mut reader, opener): (Reader, Option<Box<dyn Authenticator>>) = match (choice, key_server) {
-        (Some(AuthenticatorChoice::Psam { script, slot: number }), _) => {
-            let (reader, sam) = Reader::open_with_sam(slot, *number)?;
-            (reader, Some(Box::new(PsamAuthenticator::new(script.clone(), Box::new(sam)))))
-        }
-        (Some(AuthenticatorChoice::Remote { patience }), Some(server)) => {
-            let opener = authenticator(server, *patience).map_err(LineError::Thread)?;
-            (Reader::open_slot(slot)?, Some(Box::new(opener)))
-        }
-        (Some(AuthenticatorChoice::Remote { .. }), None) | (None, _) => (Reader::open_slot(slot)?, None),
-    };
+fn reader(slot: Slot, choice: &ReaderChoice, key_server: Option<&KeyServer>) -> Result<Reader, LineError> {
+    let opener = remote(choice, key_server)?;
+    if let Some(AuthenticatorChoice::Psam { script, slot: number }) = &choice.authenticator {
+        let (mut reader, sam) = Reader::open_with_sam(slot, *number)?;
+        reader.set_authenticator(Some(Box::new(PsamAuthenticator::new(script.clone(), Box::new(sam)))));
+        return Ok(reader);
+    }
+    let mut reader = Reader::open_slot(slot)?;
     reader.set_authenticator(opener);
     Ok(reader)
+}
+
+/// Whoever asks the key server, where one is to be asked and can be.
+fn remote(
+    choice: &ReaderChoice,
+    key_server: Option<&KeyServer>,
+) -> Result<Option<Box<dyn Authenticator>>, LineError> {
+    let (Some(AuthenticatorChoice::Remote { patience }), Some(server)) = (&choice.authenticator, key_server)
+    else {
+        return Ok(None);
+    };
+    Ok(Some(Box::new(authenticator(server, *patience).map_err(LineError::Thread)?)))
+}
+
+#[cfg(feature = "pcsc")]
+fn over_pcsc(choice: &ReaderChoice, key_server: Option<&KeyServer>) -> Result<Line, LineError> {
+    use firmware_bridge::pcsc_slot::PcscSlot;
+
+    let wanted = choice.port.to_string_lossy();
+    let names = PcscSlot::readers().map_err(ReaderError::from)?;
+    let name = names.into_iter().find(|name| name.starts_with(&*wanted));
+    let name = name.ok_or_else(|| PortError::Absent { path: wanted.into_owned() })?;
+    let slot = PcscSlot::open(&name).map_err(ReaderError::from)?;
+    let mut reader = Reader::over(Box::new(slot), name.clone());
+    reader.set_authenticator(remote(choice, key_server)?);
+    Ok(Line { device: Device::SocialSecurity(reader), protocol: "pcsc", settings: name })
+}
+
+#[cfg(not(feature = "pcsc"))]
+fn over_pcsc(_choice: &ReaderChoice, _key_server: Option<&KeyServer>) -> Result<Line, LineError> {
+    Err(LineError::NoPcsc)
 }
 
 impl LineError {
@@ -146,6 +176,7 @@ impl LineError {
             Self::Probe(ProbeError::Port(error)) => port_fault(error),
             Self::Probe(ProbeError::NoProtocol { .. })
             | Self::Table(_)
+            | Self::NoPcsc
             | Self::Thread(_)
             | Self::ResidentReader(_) => Fault::ReaderSilent,
             Self::Reader(error) => reader_fault(error),

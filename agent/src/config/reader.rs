@@ -16,7 +16,8 @@ use super::stx_table::RawStx;
 /// One reader or scanner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReaderChoice {
-    /// A serial device; prefer `/dev/serial/by-id/…`, which survives re-plugging.
+    /// A serial device; prefer `/dev/serial/by-id/…`, which survives re-plugging. With PC/SC the reader's name there,
+    /// or its beginning.
     pub port: PathBuf,
     pub codec: ReaderCodec,
     /// Speed of the line, where it is not the usual one of the protocol.
@@ -45,6 +46,8 @@ pub enum ReaderCodec {
     Sdt,
     /// A barcode scanner.
     LineScan,
+    /// A reader behind the system's PC/SC service.
+    Pcsc,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +69,10 @@ pub enum ReaderConfigError {
     Table(#[from] StxTableError),
     #[error("`baud` cannot be given with codec `auto`, which asks at the usual speeds")]
     BaudOfAuto,
+    #[error("codec is `pcsc`, but this build has no PC/SC: build with feature `pcsc`")]
+    NoPcsc,
+    #[error("`authenticator` is `psam`, which a reader behind PC/SC cannot reach")]
+    PsamOverPcsc,
     #[error("`authenticator` is for readers of social security cards")]
     NothingToAuthenticate,
     #[error("`authenticator` is `remote`, but there is no `upstream.url`")]
@@ -105,6 +112,7 @@ enum RawCodec {
     Stx,
     Sdt,
     LineScan,
+    Pcsc,
 }
 
 #[derive(Debug, Deserialize)]
@@ -165,6 +173,8 @@ impl RawReader {
             (RawCodec::Acs, None) => ReaderCodec::Acs,
             (RawCodec::Sdt, None) => ReaderCodec::Sdt,
             (RawCodec::LineScan, None) => ReaderCodec::LineScan,
+            (RawCodec::Pcsc, None) if cfg!(feature = "pcsc") => ReaderCodec::Pcsc,
+            (RawCodec::Pcsc, None) => return Err(ReaderConfigError::NoPcsc),
         };
         if codec == ReaderCodec::Auto && self.baud.is_some() {
             return Err(ReaderConfigError::BaudOfAuto);
@@ -172,6 +182,9 @@ impl RawReader {
         let authenticator = self.authenticator.map_or(Ok(None), |raw| raw.mean(upstream))?;
         if authenticator.is_some() && matches!(codec, ReaderCodec::Sdt | ReaderCodec::LineScan) {
             return Err(ReaderConfigError::NothingToAuthenticate);
+        }
+        if codec == ReaderCodec::Pcsc && matches!(authenticator, Some(AuthenticatorChoice::Psam { .. })) {
+            return Err(ReaderConfigError::PsamOverPcsc);
         }
         Ok(ReaderChoice { port: self.port, codec, baud: self.baud, authenticator })
     }
@@ -320,6 +333,8 @@ mod tests {
         check("[reader]\nport = 'a'\nauthenticator = { kind = 'psam' }", "no `script`");
         check("[reader]\nport = 'a'\nauthenticator = { kind = 'key' }", "key");
         check("reader = 3", "[[reader]]");
+        #[cfg(not(feature = "pcsc"))]
+        check("[reader]\nport = 'ACS'\ncodec = 'pcsc'", "no PC/SC");
         let alone = "version = 1\n[reader]\nport = 'a'\nauthenticator = { kind = 'remote' }";
         let error = Config::parse(alone, Path::new("test.toml")).unwrap_err();
         let source = ReaderConfigError::NoUpstream.to_string();
