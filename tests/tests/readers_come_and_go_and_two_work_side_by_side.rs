@@ -12,7 +12,7 @@ use zhenyin::card_reader::{CardReaderThread, ReaderReport};
 use zhenyin::config::{ReaderChoice, ReaderCodec};
 use zhenyin_core::act::CardEvent;
 use zhenyin_core::fault::Fault as CardFault;
-use zhenyin_tests::card_reader::{CardSpec, Echo, Fault, PtyReader, When};
+use zhenyin_tests::card_reader::{CardSpec, Echo, Fault, PtyReader, ResidentCard, ResidentDevice, When};
 
 /// Longer than the pauses of the thread and the questions of `auto` on a machine under load.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -111,6 +111,24 @@ fn a_card_pulled_while_it_is_read_is_a_fault_and_then_gone() {
     let report = if matches!(report, ReaderReport::Card(CardEvent::Removed)) { desk.next() } else { report };
     let ReaderReport::Card(CardEvent::Read(identity)) = report else { panic!("no card: {report:?}") };
     assert_eq!(identity.issued.number.as_ref().unwrap().expose(), "B87654321");
+}
+
+#[test]
+fn a_reader_of_resident_cards_is_found_by_asking() {
+    let plate = PtyReader::start_with(ResidentDevice::new()).unwrap();
+    let desk = Desk::at(plate.path(), ReaderCodec::Auto);
+    let report = desk.next();
+    assert!(
+        matches!(&report, ReaderReport::Ready { firmware } if firmware.contains("resident")),
+        "{report:?}"
+    );
+    plate.change(|plate| plate.lay(ResidentCard::one_person()));
+    desk.thread.set_wanted(true);
+    let report = desk.next();
+    let ReaderReport::Card(CardEvent::Resident(holder)) = report else { panic!("no card: {report:?}") };
+    assert_eq!(holder.name.expose(), "张三");
+    drop(plate);
+    desk.fault(CardFault::ReaderLost);
 }
 
 #[test]

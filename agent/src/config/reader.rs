@@ -77,6 +77,12 @@ pub enum ReaderConfigError {
     NothingToAuthenticate,
     #[error("`authenticator` is `remote`, but there is no `upstream.url`")]
     NoUpstream,
+    #[error("`wait_s` is {found}, not 1 to {LONGEST_WAIT_S}: a reading ends within a minute")]
+    Wait { found: u64 },
+    #[error("`slot` is 0, which is the card's own")]
+    SlotOfCard,
+    #[error("`authenticator` is `psam`, but the table `reader.stx` has no `sam`")]
+    NoSamCommands,
     #[error("`authenticator` is `psam`, but no `script` is named")]
     NoScript,
     #[error("PSAM script `{}` cannot be read", path.display())]
@@ -183,8 +189,19 @@ impl RawReader {
         if authenticator.is_some() && matches!(codec, ReaderCodec::Sdt | ReaderCodec::LineScan) {
             return Err(ReaderConfigError::NothingToAuthenticate);
         }
-        if codec == ReaderCodec::Pcsc && matches!(authenticator, Some(AuthenticatorChoice::Psam { .. })) {
-            return Err(ReaderConfigError::PsamOverPcsc);
+        if matches!(authenticator, Some(AuthenticatorChoice::Psam { .. })) {
+            match &codec {
+                ReaderCodec::Pcsc => return Err(ReaderConfigError::PsamOverPcsc),
+                ReaderCodec::Stx(table) if table.sam.is_none() => {
+                    return Err(ReaderConfigError::NoSamCommands);
+                }
+                ReaderCodec::Stx(_)
+                | ReaderCodec::Auto
+                | ReaderCodec::CcidSerial
+                | ReaderCodec::Acs
+                | ReaderCodec::Sdt
+                | ReaderCodec::LineScan => {}
+            }
         }
         Ok(ReaderChoice { port: self.port, codec, baud: self.baud, authenticator })
     }
@@ -195,10 +212,14 @@ impl RawAuthenticator {
         match self.kind {
             RawKind::None => Ok(None),
             RawKind::Remote if !upstream => Err(ReaderConfigError::NoUpstream),
+            RawKind::Remote if !(1..=LONGEST_WAIT_S).contains(&self.wait_s) => {
+                Err(ReaderConfigError::Wait { found: self.wait_s })
+            }
             RawKind::Remote => {
-                let patience = Duration::from_secs(self.wait_s.clamp(1, LONGEST_WAIT_S));
+                let patience = Duration::from_secs(self.wait_s);
                 Ok(Some(AuthenticatorChoice::Remote { patience }))
             }
+            RawKind::Psam if self.slot == 0 => Err(ReaderConfigError::SlotOfCard),
             RawKind::Psam => {
                 let script = script(&self.script.ok_or(ReaderConfigError::NoScript)?)?;
                 Ok(Some(AuthenticatorChoice::Psam { script, slot: self.slot }))
@@ -304,6 +325,8 @@ mod tests {
         let patience = Duration::from_secs(10);
         let remote = Some(AuthenticatorChoice::Remote { patience });
         assert_eq!(one("kind = 'remote'").unwrap()[0].authenticator, remote);
+        assert!(one("kind = 'remote', wait_s = 31").unwrap_err().contains("`wait_s` is 31"));
+        assert!(one("kind = 'psam', slot = 0, script = 'x'").unwrap_err().contains("card's own"));
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("script");
         let psam = || one(&format!("kind = 'psam', slot = 2, script = '{}'", path.display()));
@@ -313,6 +336,12 @@ mod tests {
         std::fs::write(&path, "psam 00 84 00 00 08\nanswer {result}").unwrap();
         let found = psam().unwrap();
         assert!(matches!(found[0].authenticator, Some(AuthenticatorChoice::Psam { slot: 2, .. })));
+        let psam = format!("authenticator = {{ kind = 'psam', script = '{}' }}", path.display());
+        let board = |table: &str| readers(&format!("[reader]\nport = 'a'\ncodec = 'stx'\n{psam}\n{table}"));
+        assert!(board(TABLE).is_ok());
+        let table: String =
+            TABLE.lines().filter(|line| !line.contains("sam =")).map(|l| format!("{l}\n")).collect();
+        assert!(board(&table).unwrap_err().contains("no `sam`"));
     }
 
     #[test]
