@@ -1,10 +1,12 @@
 //! Signed documents of the authority: what a terminal may and must do, verified before it is believed.
 //! Never takes an older document over a newer one, and never an expired one as if it were in force.
 
+mod acknowledgement;
 mod enrolment;
 mod grant;
 mod policy;
 
+pub use acknowledgement::{Acknowledgement, AcknowledgementContent};
 pub use enrolment::{EnrolmentAnswer, EnrolmentRequest, EnrolmentWish};
 pub use grant::{Grant, GrantContent, PreviousChain, SUITE};
 pub use policy::{ActMode, ActPolicy, AttemptLimit, Policy, PolicyContent};

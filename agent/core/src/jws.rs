@@ -18,6 +18,9 @@ impl Form {
     pub const EVENT: Self = Self { typ: "terminal-event+jws", cty: "application/cloudevents+json" };
     pub const GRANT: Self = Self { typ: "terminal-grant+jws", cty: "application/json" };
     pub const POLICY: Self = Self { typ: "terminal-policy+jws", cty: "application/json" };
+    pub const ROSTER: Self = Self { typ: "terminal-roster+jws", cty: "application/json" };
+    pub const ORDERS: Self = Self { typ: "terminal-orders+jws", cty: "application/json" };
+    pub const ACKNOWLEDGEMENT: Self = Self { typ: "terminal-acknowledgement+jws", cty: "application/json" };
     pub const ENROLMENT: Self = Self { typ: "terminal-enrolment+jws", cty: "application/json" };
 }
 

@@ -16,7 +16,7 @@ use zhenyin_core::signer::Signer as _;
 
 use crate::http::Shared;
 use crate::keys::to_hex;
-use crate::store::{ChainRow, StoreError};
+use crate::store::StoreError;
 
 /// The cipher of synthetic cards and PSAMs: no secret, no strength, only a difference.
 pub fn toy_cipher(key: u8, factor: [u8; 8], source: [u8; 8]) -> [u8; 8] {
@@ -112,7 +112,7 @@ pub(crate) async fn answer(
 
 fn take(shared: &Shared, chain: &str, token: &str) -> Result<CardAnswer, Refused> {
     let chain = ChainId(chain.parse().map_err(|_| Refused::Chain)?);
-    let row = shared.store.change(|tx| ChainRow::load(tx, chain))?.ok_or(Refused::Chain)?;
+    let row = shared.store.chain(chain)?.ok_or(Refused::Chain)?;
     let grant =
         Grant::open(&row.grant_jws, shared.keys.authority.public_key()).map_err(|_| Refused::Grant)?;
     shared.cards.answer(CardQuestion::open(token, chain, grant.device_key())?)

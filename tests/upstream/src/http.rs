@@ -1,173 +1,187 @@
-//! The routes of the protocol and the statuses of what can go wrong.
+//! The routes of the protocol. `http/openapi.json` describes them for others.
 //! Never decides anything: it reads a request, calls one function and writes its result.
+
+mod problem;
 
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
+use serde::Deserialize;
 use serde_json::json;
 use zhenyin_core::documents::EnrolmentRequest;
 use zhenyin_core::ids::ChainId;
 use zhenyin_core::time::WallTime;
 use zhenyin_core::wire::{BODY_LIMIT, SizeConflict, UploadRequest};
 
-use crate::body::{self, BodyError};
+use crate::audit::PAGE;
+use crate::body;
 use crate::card_authentication::{self, CardKeys};
-use crate::ingest::{self, IngestError, Taken};
+use crate::documents;
+use crate::ingest::{self, Taken};
 use crate::keys::Keys;
-use crate::registry::{self, RegistryError};
-use crate::store::{Store, StoreError, newest_document};
+use crate::limits::Gate;
+use crate::registry;
+use crate::store::Store;
+use problem::Problem;
 
 /// What every handler works with.
 pub(crate) struct Shared {
-    pub(crate) store: Store,
+    pub(crate) store: Box<dyn Store>,
     pub(crate) keys: Keys,
     pub(crate) cards: CardKeys,
+    pub(crate) gate: Gate,
     pub(crate) now: fn() -> WallTime,
 }
 
+type Context = State<Arc<Shared>>;
+
+/// Method, path and handler of every route; the description is held against this list.
+fn routes() -> [(&'static str, &'static str, MethodRouter<Arc<Shared>>); 9] {
+    [
+        ("post", "/v1/enrolments", post(enrol)),
+        ("post", "/v1/chains/{chain}/events", post(upload)),
+        ("post", "/v1/chains/{chain}/acknowledgements", post(acknowledge)),
+        ("post", "/v1/chains/{chain}/card-authentications", post(card_authentication::answer)),
+        ("get", "/v1/chains/{chain}", get(chain_status)),
+        ("get", "/v1/chains/{chain}/gaps", get(gaps)),
+        ("get", "/v1/documents/{kind}", get(document)),
+        ("get", "/v1/terminals", get(terminals)),
+        ("get", "/v1/openapi.json", get(openapi)),
+    ]
+}
+
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
-    Router::new()
-        .route("/v1/enrolments", post(enrol))
-        .route("/v1/chains/{chain}/events", post(upload))
-        .route("/v1/chains/{chain}", get(chain_status))
-        .route("/v1/chains/{chain}/card-authentications", post(card_authentication::answer))
-        .route("/v1/documents/{kind}", get(document))
-        .route("/v1/terminals", get(terminals))
+    let router =
+        routes().into_iter().fold(Router::new(), |router, (_, path, method)| router.route(path, method));
+    router
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(from_fn_with_state(Arc::clone(&shared), bounded))
         .with_state(shared)
 }
 
-#[derive(Debug, thiserror::Error)]
-enum Problem {
-    #[error("body is not the JSON that is needed: {0}")]
-    Json(serde_json::Error),
-    #[error(transparent)]
-    Body(#[from] BodyError),
-    #[error(transparent)]
-    Ingest(#[from] IngestError),
-    #[error(transparent)]
-    Registry(#[from] RegistryError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error("chain id is no UUID")]
-    ChainId,
-    #[error("no document of this kind is published")]
-    NoDocument,
-    #[error("admin token is missing or wrong")]
-    NotAdmin,
-    #[error("handler broke down")]
-    Panic,
+/// Room for the body before it is read, and an end to every exchange.
+async fn bounded(State(shared): Context, request: Request, next: Next) -> Response {
+    let limits = shared.gate.limits;
+    let Some(_room) = shared.gate.admit() else {
+        return Problem::Busy { retry_after_s: limits.retry_after_s }.into_response();
+    };
+    let done = tokio::time::timeout(limits.exchange, next.run(request)).await;
+    done.unwrap_or_else(|_| Problem::TooSlow.into_response())
 }
 
-impl Problem {
-    fn status(&self) -> StatusCode {
-        match self {
-            Self::Json(_) | Self::ChainId | Self::Body(BodyError::Broken(_)) => StatusCode::BAD_REQUEST,
-            Self::Body(BodyError::Encoding(_)) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Body(BodyError::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Ingest(error) => ingest_status(error),
-            Self::Registry(error) => registry_status(error),
-            Self::NoDocument => StatusCode::NOT_FOUND,
-            Self::NotAdmin => StatusCode::UNAUTHORIZED,
-            Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Panic => StatusCode::INTERNAL_SERVER_ERROR,
-        }
+async fn enrol(State(shared): Context, body: Bytes) -> Result<Response, Problem> {
+    if let Some(retry_after_s) = shared.gate.enrolment_wait() {
+        return Err(Problem::TooMany { retry_after_s });
     }
-}
-
-fn ingest_status(error: &IngestError) -> StatusCode {
-    match error {
-        IngestError::UnknownChain => StatusCode::NOT_FOUND,
-        IngestError::TooMany { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-        IngestError::TooLong { .. } | IngestError::Checkpoint(_) | IngestError::CheckpointSize { .. } => {
-            StatusCode::BAD_REQUEST
-        }
-        IngestError::Grant(_) | IngestError::Sign(_) => StatusCode::INTERNAL_SERVER_ERROR,
-        IngestError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
-    }
-}
-
-fn registry_status(error: &RegistryError) -> StatusCode {
-    match error {
-        RegistryError::Code => StatusCode::FORBIDDEN,
-        RegistryError::Proof(_) | RegistryError::Previous => StatusCode::BAD_REQUEST,
-        RegistryError::Grant(_) | RegistryError::NoPolicy | RegistryError::Key(_) => {
-            StatusCode::INTERNAL_SERVER_ERROR
-        }
-        RegistryError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
-    }
-}
-
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let status = self.status();
-        if status.is_server_error() {
-            tracing::error!(error = &self as &dyn std::error::Error, "request failed");
-        }
-        let mut response = (status, Json(json!({ "error": self.to_string() }))).into_response();
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("5"));
-        }
-        response
-    }
-}
-
-async fn enrol(State(shared): State<Arc<Shared>>, body: Bytes) -> Result<Response, Problem> {
     let request: EnrolmentRequest = serde_json::from_slice(&body).map_err(Problem::Json)?;
-    let answer = blocking(move || {
-        registry::enrol(&shared.store, &shared.keys, &request, (shared.now)()).map_err(Problem::from)
+    let answer = working(shared, move |shared| {
+        Ok(registry::enrol(shared.store.as_ref(), &shared.keys, &request, (shared.now)())?)
     });
     Ok(Json(answer.await?).into_response())
 }
 
 async fn upload(
-    State(shared): State<Arc<Shared>>,
+    State(shared): Context,
     Path(chain): Path<String>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let chain = parse_chain(&chain)?;
+    let chain = admitted(&shared, &chain)?;
     let encoding = headers.get(header::CONTENT_ENCODING);
     let encoding = encoding.map(|value| value.to_str().unwrap_or("?").to_owned());
-    let taken = blocking(move || {
+    let taken = working(shared, move |shared| {
         let plain = body::decode(encoding.as_deref(), &body)?;
         let request: UploadRequest = serde_json::from_slice(&plain).map_err(Problem::Json)?;
-        Ok(ingest::take(&shared.store, &shared.keys, chain, &request, (shared.now)())?)
+        let taken = ingest::take(shared.store.as_ref(), &shared.keys, chain, &request, (shared.now)())?;
+        Ok((taken, shared.gate.pacing_ms()))
     });
     Ok(match taken.await? {
-        Taken::Receipt(receipt) => Json(receipt).into_response(),
-        Taken::Conflict { size } => (StatusCode::CONFLICT, Json(SizeConflict { size })).into_response(),
+        (Taken::Receipt(mut receipt), pacing) => {
+            receipt.next_ms = pacing;
+            Json(receipt).into_response()
+        }
+        (Taken::Conflict { size }, _) => (StatusCode::CONFLICT, Json(SizeConflict { size })).into_response(),
     })
 }
 
-async fn chain_status(
-    State(shared): State<Arc<Shared>>,
+async fn acknowledge(
+    State(shared): Context,
     Path(chain): Path<String>,
+    body: Bytes,
 ) -> Result<Response, Problem> {
-    let chain = parse_chain(&chain)?;
-    let status = blocking(move || Ok(ingest::status(&shared.store, chain)?));
+    let chain = admitted(&shared, &chain)?;
+    let token = String::from_utf8(body.to_vec()).map_err(|_| Problem::Text)?;
+    let done = working(shared, move |shared| {
+        Ok(documents::acknowledge(shared.store.as_ref(), &shared.keys, chain, token.trim(), (shared.now)())?)
+    });
+    done.await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+async fn chain_status(State(shared): Context, Path(chain): Path<String>) -> Result<Response, Problem> {
+    let chain = admitted(&shared, &chain)?;
+    let status = working(shared, move |shared| Ok(ingest::status(shared.store.as_ref(), chain)?));
     Ok(Json(status.await?).into_response())
 }
 
-async fn document(State(shared): State<Arc<Shared>>, Path(kind): Path<String>) -> Result<Response, Problem> {
-    let newest = blocking(move || Ok(shared.store.change(|tx| newest_document(tx, &kind))?)).await?;
-    let (_, token) = newest.ok_or(Problem::NoDocument)?;
-    Ok(([(header::CONTENT_TYPE, "application/jose")], token).into_response())
+async fn document(
+    State(shared): Context,
+    Path(kind): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let newest = working(shared, move |shared| Ok(shared.store.newest_document(&kind)?)).await?;
+    let newest = newest.ok_or(Problem::NoDocument)?;
+    let tag = format!("\"{}\"", newest.serial);
+    if headers.get(header::IF_NONE_MATCH).is_some_and(|held| held.as_bytes() == tag.as_bytes()) {
+        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
+    }
+    let head = [(header::CONTENT_TYPE, "application/jose".to_owned()), (header::ETAG, tag)];
+    Ok((head, newest.token).into_response())
 }
 
-async fn terminals(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Result<Response, Problem> {
+#[derive(Deserialize)]
+struct Page {
+    /// Chain after which the page begins.
+    after: Option<String>,
+}
+
+async fn terminals(
+    State(shared): Context,
+    Query(page): Query<Page>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    check_admin(&shared, &headers)?;
+    let after = page.after.as_deref().map(parse_chain).transpose()?;
+    let rows = working(shared, move |shared| Ok(shared.store.terminals(after, PAGE)?)).await?;
+    let next = rows.last().filter(|_| rows.len() == PAGE).map(|row| row.chain);
+    Ok(Json(json!({ "terminals": rows, "next": next })).into_response())
+}
+
+async fn gaps(
+    State(shared): Context,
+    Path(chain): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    check_admin(&shared, &headers)?;
+    let chain = parse_chain(&chain)?;
+    let gaps = working(shared, move |shared| Ok(shared.store.gaps(chain)?)).await?;
+    Ok(Json(json!({ "gaps": gaps })).into_response())
+}
+
+async fn openapi() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], include_str!("http/openapi.json"))
+}
+
+fn check_admin(shared: &Shared, headers: &HeaderMap) -> Result<(), Problem> {
     let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let given = given.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
-    if !same(given, &shared.keys.admin_token) {
-        return Err(Problem::NotAdmin);
-    }
-    let rows = blocking(move || Ok(shared.store.terminals()?));
-    Ok(Json(json!({ "terminals": rows.await? })).into_response())
+    if same(given, &shared.keys.admin_token) { Ok(()) } else { Err(Problem::NotAdmin) }
 }
 
 /// Compares digests, so that the time it takes says nothing about the token.
@@ -180,12 +194,49 @@ fn parse_chain(text: &str) -> Result<ChainId, Problem> {
     text.parse().map(ChainId).map_err(|_| Problem::ChainId)
 }
 
-/// Runs what waits for the disk off the network threads.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+/// The chain, unless it has asked too often.
+fn admitted(shared: &Shared, chain: &str) -> Result<ChainId, Problem> {
+    let id = parse_chain(chain)?;
+    match shared.gate.chain_wait(&id.to_string()) {
+        None => Ok(id),
+        Some(retry_after_s) => Err(Problem::TooMany { retry_after_s }),
+    }
+}
+
+/// Runs what needs processor and store off the network threads, when its turn comes.
+async fn working<T: Send + 'static>(
+    shared: Arc<Shared>,
+    work: impl FnOnce(&Shared) -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
-    match tokio::task::spawn_blocking(work).await {
+    let Some(turn) = shared.gate.turn().await else {
+        return Err(Problem::Busy { retry_after_s: shared.gate.limits.retry_after_s });
+    };
+    // The turn goes along: work that nobody waits for any more is still work.
+    let run = move || {
+        let _turn = turn;
+        work(&shared)
+    };
+    match tokio::task::spawn_blocking(run).await {
         Ok(done) => done,
         Err(_) => Err(Problem::Panic),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    #[test]
+    fn the_description_has_exactly_these_routes() {
+        let described: Value = serde_json::from_str(include_str!("http/openapi.json")).unwrap();
+        let mut found = BTreeSet::new();
+        for (path, methods) in described["paths"].as_object().unwrap() {
+            found.extend(methods.as_object().unwrap().keys().map(|method| (method.clone(), path.clone())));
+        }
+        let served =
+            super::routes().into_iter().map(|(method, path, _)| (method.to_owned(), path.to_owned()));
+        assert_eq!(found, served.collect());
     }
 }

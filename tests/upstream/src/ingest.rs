@@ -1,5 +1,5 @@
-//! Takes one batch: compares, appends and cosigns in one transaction.
-//! Never signs a root that it did not compute itself from the events it holds.
+//! Takes one batch: compares, judges, cosigns, and moves the chain on by compare-and-set.
+//! Never signs a root that it did not compute itself from the events it holds, and never keeps a state of its own.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,8 @@ use zhenyin_core::time::WallTime;
 use zhenyin_core::wire::{BATCH_LIMIT, ChainStatus, Quarantine, UploadReceipt, UploadRequest};
 
 use crate::keys::Keys;
-use crate::store::{Alarm, ChainRow, NewEvent, Store, StoreError, chains, keep_alarm};
+use crate::life::Told;
+use crate::store::{Advance, Alarm, ChainRow, NewEvent, Store, StoreError};
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum IngestError {
@@ -45,8 +46,13 @@ pub(crate) enum Taken {
     },
 }
 
+/// How often a batch is judged anew because another process moved its chain on meanwhile.
+const ATTEMPTS: usize = 4;
+
+/// Judges a batch against the chain as it stands and moves the chain on, unless somebody else did meanwhile:
+/// then everything is judged anew. A batch that was taken before gets the receipt it got before.
 pub(crate) fn take(
-    store: &Store,
+    store: &dyn Store,
     keys: &Keys,
     chain: ChainId,
     request: &UploadRequest,
@@ -54,25 +60,32 @@ pub(crate) fn take(
 ) -> Result<Taken, IngestError> {
     check_bounds(request)?;
     let end = request.first + request.events.len() as u64;
-    store.change(|tx| {
-        let row = ChainRow::load(tx, chain)?.ok_or(IngestError::UnknownChain)?;
+    for _ in 0..ATTEMPTS {
+        let row = store.chain(chain)?.ok_or(IngestError::UnknownChain)?;
         let grant = Grant::open(&row.grant_jws, keys.authority.public_key()).map_err(IngestError::Grant)?;
         let note = Note::parse(&request.checkpoint).map_err(IngestError::Checkpoint)?;
         note.verify_log(&grant.log_key()).map_err(IngestError::Checkpoint)?;
         if note.checkpoint().size != end {
             return Err(IngestError::CheckpointSize { found: note.checkpoint().size, expected: end });
         }
-        chains::seen(tx, chain, now)?;
-        Batch { chain, grant, row, note, end, request, keys, now }.take(tx)
-    })
+        let batch = Batch { store, chain, grant, row, note, end, request, keys, now };
+        match batch.take()? {
+            Some(Taken::Conflict { size }) => {
+                store.seen(chain, now)?;
+                return Ok(Taken::Conflict { size });
+            }
+            Some(taken @ Taken::Receipt(_)) => return Ok(taken),
+            None => {}
+        }
+    }
+    let row = store.chain(chain)?.ok_or(IngestError::UnknownChain)?;
+    Ok(Taken::Conflict { size: row.frontier.size() })
 }
 
 /// Size and newest receipt of a chain.
-pub(crate) fn status(store: &Store, chain: ChainId) -> Result<ChainStatus, IngestError> {
-    store.change(|tx| {
-        let row = ChainRow::load(tx, chain)?.ok_or(IngestError::UnknownChain)?;
-        Ok(ChainStatus { size: row.frontier.size(), receipt: chains::newest_receipt(tx, chain)? })
-    })
+pub(crate) fn status(store: &dyn Store, chain: ChainId) -> Result<ChainStatus, IngestError> {
+    let row = store.chain(chain)?.ok_or(IngestError::UnknownChain)?;
+    Ok(ChainStatus { size: row.frontier.size(), receipt: store.newest_receipt(chain)? })
 }
 
 fn check_bounds(request: &UploadRequest) -> Result<(), IngestError> {
@@ -90,6 +103,7 @@ fn check_bounds(request: &UploadRequest) -> Result<(), IngestError> {
 }
 
 struct Batch<'a> {
+    store: &'a dyn Store,
     chain: ChainId,
     grant: Grant,
     row: ChainRow,
@@ -102,61 +116,85 @@ struct Batch<'a> {
 }
 
 impl Batch<'_> {
-    fn take(mut self, tx: &rusqlite::Transaction<'_>) -> Result<Taken, IngestError> {
+    /// `None` when another process was first.
+    fn take(mut self) -> Result<Option<Taken>, IngestError> {
         let size = self.row.frontier.size();
         if self.request.old > size {
             // Somebody restored an old copy of this store; the terminal sends again what is missing.
             tracing::error!(chain = %self.chain, size, receipted = self.request.old, "events were lost here");
         }
         if self.request.first > size {
-            return Ok(Taken::Conflict { size });
+            return Ok(Some(Taken::Conflict { size }));
         }
         let known = usize::try_from(size.min(self.end) - self.request.first).unwrap_or(usize::MAX);
         let (known, fresh) = self.request.events.split_at(known.min(self.request.events.len()));
-        if self.differs(tx, known)? {
-            return Ok(Taken::Conflict { size });
+        let mut quarantined = BTreeMap::new();
+        if self.differs(known, &mut quarantined)? {
+            return Ok(Some(Taken::Conflict { size }));
+        }
+        if self.end <= size
+            && let Some(receipt) = self.store.receipt(self.chain, self.end)?
+        {
+            self.store.seen(self.chain, self.now)?;
+            return Ok(Some(self.receipt(receipt, quarantined)));
         }
         if self.end < size {
-            let receipt = chains::receipt_at(tx, self.chain, self.end)?;
-            return match receipt {
-                Some(receipt) => self.receipt(tx, receipt).map(Taken::Receipt),
-                None => Ok(Taken::Conflict { size }),
-            };
+            return Ok(Some(Taken::Conflict { size }));
         }
-        let fresh = self.judge(fresh);
+        let mut told = Told::default();
+        let fresh = self.judge(fresh, &mut told);
         if self.note.checkpoint().root != self.row.frontier.root() {
-            self.alarm(tx, "rewritten", size, &self.held_head(tx)?, &self.request.checkpoint)?;
-            return Ok(Taken::Conflict { size });
+            let held = self.store.newest_receipt(self.chain)?.unwrap_or_default();
+            self.alarm("rewritten", size, &held, &self.request.checkpoint)?;
+            return Ok(Some(Taken::Conflict { size }));
         }
-        if !chains::append(tx, self.chain, size, &fresh, &self.row.frontier, self.row.last_leaf)? {
-            return Ok(Taken::Conflict { size });
+        let receipt = self.cosigned()?;
+        if !self.advance(size, &fresh, &told, &receipt)? {
+            return Ok(None);
         }
-        let receipt = match chains::receipt_at(tx, self.chain, self.end)? {
-            Some(receipt) => receipt,
-            None => self.cosign(tx)?,
-        };
-        self.receipt(tx, receipt).map(Taken::Receipt)
+        quarantined.extend((size..).zip(&fresh).filter_map(|(sequence, event)| {
+            Some((sequence.to_string(), Quarantine { err: event.quarantine?.to_owned() }))
+        }));
+        Ok(Some(self.receipt(receipt, quarantined)))
     }
 
-    /// Whether a known place holds another event. Both are kept then: that is a proof.
-    fn differs(&self, tx: &rusqlite::Transaction<'_>, known: &[String]) -> Result<bool, IngestError> {
+    /// Whether a known place holds another event. Both are kept then: that is a proof. What was set aside of
+    /// the known ones is told again.
+    fn differs(
+        &self,
+        known: &[String],
+        quarantined: &mut BTreeMap<String, Quarantine>,
+    ) -> Result<bool, IngestError> {
         let first = self.request.first;
-        let stored = chains::stored_events(tx, self.chain, first, first + known.len() as u64)?;
-        for (((leaf, held), found), sequence) in stored.iter().zip(known).zip(first..) {
-            if *leaf != leaf_hash(found.as_bytes()) {
-                self.alarm(tx, "equivocation", sequence, held, found)?;
+        if known.is_empty() {
+            return Ok(false);
+        }
+        for (held, found) in
+            self.store.events(self.chain, first..first + known.len() as u64)?.iter().zip(known)
+        {
+            if held.leaf != leaf_hash(found.as_bytes()) {
+                self.alarm("equivocation", held.sequence, &held.body, found)?;
                 return Ok(true);
+            }
+            if let Some(err) = &held.quarantine {
+                quarantined.insert(held.sequence.to_string(), Quarantine { err: err.clone() });
             }
         }
         Ok(false)
     }
 
     /// Appends fresh events to the frontier and says of each whether it was understood.
-    fn judge<'e>(&mut self, fresh: &'e [String]) -> Vec<NewEvent<'e>> {
+    fn judge<'e>(&mut self, fresh: &'e [String], told: &mut Told) -> Vec<NewEvent<'e>> {
         let mut judged = Vec::with_capacity(fresh.len());
         for body in fresh {
             let leaf = leaf_hash(body.as_bytes());
-            let quarantine = self.trouble(body);
+            let quarantine = match self.understood(body) {
+                Ok(envelope) => {
+                    self.row.life.tell(&envelope, body, told);
+                    None
+                }
+                Err(trouble) => Some(trouble),
+            };
             self.row.frontier.append(leaf);
             self.row.last_leaf = leaf;
             judged.push(NewEvent { leaf, body, quarantine });
@@ -164,13 +202,10 @@ impl Batch<'_> {
         judged
     }
 
-    fn trouble(&self, body: &str) -> Option<&'static str> {
-        let Ok(opened) = jws::open(body, Form::EVENT, &[self.grant.device_key()]) else {
-            return Some("signature_invalid");
-        };
-        let Ok(envelope) = Envelope::parse(&opened.payload) else {
-            return Some("envelope_invalid");
-        };
+    fn understood(&self, body: &str) -> Result<Envelope, &'static str> {
+        let opened = jws::open(body, Form::EVENT, &[self.grant.device_key()]);
+        let opened = opened.map_err(|_| "signature_invalid")?;
+        let envelope = Envelope::parse(&opened.payload).map_err(|_| "envelope_invalid")?;
         let rules = [
             ("chain_wrong", envelope.chain == self.grant.chain()),
             ("terminal_wrong", envelope.terminal == self.grant.terminal()),
@@ -178,41 +213,52 @@ impl Batch<'_> {
             ("prevhash_wrong", envelope.prev == self.row.last_leaf),
             ("schema_unknown", kinds().any(|kind| kind.name == envelope.kind)),
         ];
-        rules.into_iter().find(|(_, good)| !good).map(|(err, _)| err)
+        match rules.into_iter().find(|(_, good)| !good) {
+            Some((err, _)) => Err(err),
+            None => Ok(envelope),
+        }
     }
 
-    fn cosign(&self, tx: &rusqlite::Transaction<'_>) -> Result<String, IngestError> {
+    /// The checkpoint with the witness's line. Worth nothing to anybody until it is stored.
+    fn cosigned(&self) -> Result<String, IngestError> {
         let mut note = self.note.clone();
         note.cosign(&self.keys.witness_key, self.now, &self.keys.witness).map_err(IngestError::Sign)?;
-        let text = note.to_string();
-        chains::keep_receipt(tx, self.chain, self.end, &text, self.now)?;
-        Ok(text)
+        Ok(note.to_string())
     }
 
-    fn receipt(&self, tx: &rusqlite::Transaction<'_>, receipt: String) -> Result<UploadReceipt, IngestError> {
-        let quarantined = chains::quarantined(tx, self.chain, self.request.first, self.end)?;
-        let quarantined: BTreeMap<_, _> = quarantined
-            .into_iter()
-            .map(|(sequence, err)| (sequence.to_string(), Quarantine { err }))
-            .collect();
-        Ok(UploadReceipt { size: self.end, receipt, quarantined, time: self.now.rfc3339(), next_ms: 0 })
-    }
-
-    fn held_head(&self, tx: &rusqlite::Transaction<'_>) -> Result<String, IngestError> {
-        Ok(chains::newest_receipt(tx, self.chain)?.unwrap_or_default())
-    }
-
-    fn alarm(
+    fn advance(
         &self,
-        tx: &rusqlite::Transaction<'_>,
-        kind: &str,
-        sequence: u64,
-        held: &str,
-        found: &str,
-    ) -> Result<(), IngestError> {
+        before: u64,
+        events: &[NewEvent<'_>],
+        told: &Told,
+        receipt: &str,
+    ) -> Result<bool, IngestError> {
+        Ok(self.store.advance(&Advance {
+            chain: self.chain,
+            before,
+            events,
+            frontier: &self.row.frontier,
+            last_leaf: self.row.last_leaf,
+            receipt,
+            life: &self.row.life,
+            gaps: &told.gaps,
+            acknowledgements: &told.acknowledgements,
+            at: self.now,
+        })?)
+    }
+
+    fn receipt(&self, receipt: String, quarantined: BTreeMap<String, Quarantine>) -> Taken {
+        let time = self.now.rfc3339();
+        Taken::Receipt(UploadReceipt { size: self.end, receipt, quarantined, time, next_ms: 0 })
+    }
+
+    fn alarm(&self, kind: &str, sequence: u64, held: &str, found: &str) -> Result<(), IngestError> {
         tracing::warn!(chain = %self.chain, sequence, kind, "terminal tells two histories");
         let (kind, held, found) = (kind.to_owned(), held.to_owned(), found.to_owned());
-        keep_alarm(tx, &Alarm { chain: self.chain, kind, sequence, held, found }, self.now)?;
-        Ok(())
+        let alarm = Alarm { chain: self.chain, kind, sequence, held, found };
+        Ok(self.store.add_alarm(&alarm, self.now)?)
     }
 }
+
+#[cfg(test)]
+mod race;

@@ -85,17 +85,23 @@ fn create(path: PathBuf) -> Result<Zeroizing<[u8; 32]>, KeyFileError> {
     let secret = Zeroizing::new(bytes);
     bytes.zeroize();
     let text = Zeroizing::new(to_hex(&*secret) + "\n");
-    // Written beside and renamed, so that a power cut leaves a whole key or none.
-    let beside = path.with_extension("new");
+    // Written beside and linked, so that a power cut leaves a whole key or none, and of several processes
+    // that make the same key at once all take the first one's.
+    let beside = path.with_extension(format!("new.{}", to_hex(&random::<8>()?)));
     let write = || -> io::Result<()> {
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
-        fs::rename(&beside, &path)
+        let linked = fs::hard_link(&beside, &path);
+        fs::remove_file(&beside)?;
+        linked
     };
     match write() {
         Ok(()) => Ok(secret),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let first = File::open(&path);
+            read(first.map_err(|source| KeyFileError::File { path: path.clone(), source })?, path)
+        }
         Err(source) => Err(KeyFileError::File { path, source }),
     }
 }

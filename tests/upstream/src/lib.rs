@@ -3,19 +3,26 @@
 
 #![forbid(unsafe_code)]
 
+pub mod cluster;
+
 mod keys;
-mod store;
 mod documents;
+mod life;
+mod store;
 mod registry;
 mod ingest;
+mod audit;
+mod limits;
 mod body;
 mod card_authentication;
 mod http;
 mod server;
 
+pub use audit::{AuditError, Audited};
 pub use card_authentication::toy_cipher;
 pub use documents::PublishError;
 pub use keys::KeyFileError;
+pub use limits::{Limits, Rate};
 pub use registry::{RegistryError, TerminalInfo};
-pub use server::{Admin, Config, StartError, Upstream};
-pub use store::{Alarm, Counts, StoreError, TerminalRow};
+pub use server::{Admin, Config, StartError, StoreChoice, Upstream};
+pub use store::{Alarm, Counts, Gap, StoreError, TerminalRow};

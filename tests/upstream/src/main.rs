@@ -1,4 +1,4 @@
-//! Command line of the reference upstream: serve, hand out enrolment codes, publish a policy, list terminals.
+//! Command line of the reference upstream: serve, hand out enrolment codes, publish documents, list, audit.
 //! Never does anything that the library does not do.
 
 use std::io::Write as _;
@@ -7,8 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use reference_upstream::{Admin, Config, TerminalInfo, Upstream};
-use zhenyin_core::documents::PolicyContent;
+use reference_upstream::{Admin, Config, StoreChoice, TerminalInfo, Upstream};
 
 #[derive(Parser)]
 #[command(version, about = "The reference upstream of zhenyin")]
@@ -16,6 +15,9 @@ struct Arguments {
     /// Folder of keys and store.
     #[arg(long, default_value = "upstream-state")]
     state: PathBuf,
+    /// Private file that says how to reach PostgreSQL; without it the store is a file in the state folder.
+    #[arg(long)]
+    database: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -40,10 +42,16 @@ enum Command {
         #[arg(long)]
         terminal: Option<uuid::Uuid>,
     },
-    /// Signs and publishes a policy from a JSON file.
-    PublishPolicy { file: PathBuf },
+    /// Signs and publishes a document from a JSON file.
+    Publish {
+        /// `policy`, `roster` or `orders`.
+        kind: String,
+        file: PathBuf,
+    },
     /// Prints terminals and alarms.
     Terminals,
+    /// Goes over everything that is stored.
+    Audit,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -55,15 +63,18 @@ fn main() -> anyhow::Result<()> {
         .init();
     let arguments = Arguments::parse();
     let mut out = std::io::stdout();
+    let mut config = Config::new(arguments.state, SocketAddr::from(([127, 0, 0, 1], 0)));
+    if let Some(connection_file) = arguments.database {
+        config.store = StoreChoice::Postgres { connection_file };
+    }
     if let Command::Serve { bind } = arguments.command {
-        let upstream = Upstream::start(&Config::new(arguments.state, bind))?;
-        writeln!(out, "listening on {}", upstream.url())?;
-        writeln!(out, "witness {}", upstream.witness_key())?;
+        let upstream = Upstream::start(&Config { bind, ..config })?;
+        writeln!(out, "listening on {}\nwitness {}", upstream.url(), upstream.witness_key())?;
         tokio::runtime::Runtime::new()?.block_on(tokio::signal::ctrl_c())?;
         upstream.shutdown();
         return Ok(());
     }
-    let upstream = Admin::open(&Config::new(arguments.state, SocketAddr::from(([127, 0, 0, 1], 0))))?;
+    let upstream = Admin::open(&config)?;
     match arguments.command {
         Command::Serve { .. } => {}
         Command::MintCode { institution, department, region, terminal } => {
@@ -71,12 +82,16 @@ fn main() -> anyhow::Result<()> {
             let info = TerminalInfo { terminal, institution, department, region };
             writeln!(out, "{}", upstream.mint_code(&info)?)?;
         }
-        Command::PublishPolicy { file } => {
+        Command::Publish { kind, file } => {
             let text = std::fs::read_to_string(&file)
                 .with_context(|| format!("`{}` cannot be read", file.display()))?;
-            let content: PolicyContent =
-                serde_json::from_str(&text).with_context(|| format!("`{}` is no policy", file.display()))?;
-            writeln!(out, "published policy {}", upstream.publish_policy(&content)?.serial())?;
+            let content =
+                serde_json::from_str(&text).with_context(|| format!("`{}` is no JSON", file.display()))?;
+            writeln!(out, "published {kind} {}", upstream.publish(&kind, &content)?)?;
+        }
+        Command::Audit => {
+            let audited = upstream.audit()?;
+            writeln!(out, "{} chains, {} events: all in their places", audited.chains, audited.events)?;
         }
         Command::Terminals => {
             writeln!(out, "{}", serde_json::to_string_pretty(&upstream.terminals()?)?)?;

@@ -12,16 +12,19 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use axum::Router;
 use tokio::sync::oneshot;
 use zhenyin_core::documents::{Policy, PolicyContent};
+use zhenyin_core::ids::ChainId;
 use zhenyin_core::note::VerifierKey;
 use zhenyin_core::signer::{PublicKey, Signer as _};
 use zhenyin_core::time::WallTime;
 
+use crate::audit::{AuditError, Audited, PAGE, audit};
 use crate::card_authentication::CardKeys;
-use crate::documents::{PublishError, ensure_policy, publish_policy};
+use crate::documents::{PublishError, ensure_policy, publish, publish_policy};
 use crate::http::{Shared, router};
 use crate::keys::{KeyFileError, Keys};
+use crate::limits::{Gate, Limits};
 use crate::registry::{self, RegistryError, TerminalInfo};
-use crate::store::{Alarm, Counts, Store, StoreError, TerminalRow};
+use crate::store::{Alarm, Counts, EmbeddedStore, Gap, PostgresStore, Store, StoreError, TerminalRow};
 
 /// How long requests in flight may still take once the upstream is told to stop.
 const STOP_WAIT: Duration = Duration::from_secs(2);
@@ -42,19 +45,39 @@ pub enum StartError {
 
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Keys and store; made with mode 0700 when missing.
+    /// Keys, and the store when it is the embedded one; made with mode 0700 when missing.
     pub state_dir: PathBuf,
+    pub store: StoreChoice,
     /// Port 0 takes any free one.
     pub bind: SocketAddr,
     /// Name of the witness key.
     pub witness: String,
+    pub limits: Limits,
     /// Toy key of synthetic 3.0 cards; without it every card stays locked.
     pub card_key: Option<u8>,
 }
 
+/// Where events are kept. Either can be shared by several processes that have the same key files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreChoice {
+    /// One SQLite file in the state directory.
+    Embedded,
+    /// PostgreSQL, as the text of a private file says how to connect. Without TLS: by Unix socket, loopback
+    /// or a network of its own.
+    Postgres { connection_file: PathBuf },
+}
+
 impl Config {
+    /// With the embedded store and the usual limits.
     pub fn new(state_dir: impl Into<PathBuf>, bind: SocketAddr) -> Self {
-        Self { state_dir: state_dir.into(), bind, witness: "witness.example/upstream".into(), card_key: None }
+        Self {
+            state_dir: state_dir.into(),
+            store: StoreChoice::Embedded,
+            bind,
+            witness: "witness.example/upstream".into(),
+            limits: Limits::default(),
+            card_key: None,
+        }
     }
 }
 
@@ -90,7 +113,7 @@ impl Admin {
     /// # Errors
     /// [`RegistryError`] when the store fails.
     pub fn mint_code(&self, info: &TerminalInfo) -> Result<String, RegistryError> {
-        registry::mint_code(&self.shared.store, info, (self.shared.now)())
+        registry::mint_code(self.store(), info, (self.shared.now)())
     }
 
     /// Signs and publishes a policy; terminals fetch it when they next ask.
@@ -98,19 +121,50 @@ impl Admin {
     /// # Errors
     /// [`PublishError`] unless the serial rises and the values are in range.
     pub fn publish_policy(&self, content: &PolicyContent) -> Result<Policy, PublishError> {
-        publish_policy(&self.shared.store, &self.shared.keys, content)
+        publish_policy(self.store(), &self.shared.keys, content)
+    }
+
+    /// Signs and publishes a policy, a roster or orders; gives the serial.
+    ///
+    /// # Errors
+    /// [`PublishError`] unless the kind is known and the serial rises.
+    pub fn publish(&self, kind: &str, content: &serde_json::Value) -> Result<u64, PublishError> {
+        publish(self.store(), &self.shared.keys, kind, content)
     }
 
     /// # Errors
     /// [`StoreError`] when the store fails.
     pub fn counts(&self) -> Result<Counts, StoreError> {
-        self.shared.store.counts()
+        self.store().counts()
     }
 
     /// # Errors
     /// [`StoreError`] when the store fails.
     pub fn terminals(&self) -> Result<Vec<TerminalRow>, StoreError> {
-        self.shared.store.terminals()
+        let mut rows: Vec<TerminalRow> = Vec::new();
+        loop {
+            let page = self.store().terminals(rows.last().map(|row| row.chain), PAGE)?;
+            if page.is_empty() {
+                return Ok(rows);
+            }
+            rows.extend(page);
+        }
+    }
+
+    /// Times from which nothing came though the agent should have run.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub fn gaps(&self, chain: ChainId) -> Result<Vec<Gap>, StoreError> {
+        self.store().gaps(chain)
+    }
+
+    /// Goes over everything that is stored: each event once and at its place, each root as it was cosigned.
+    ///
+    /// # Errors
+    /// [`AuditError`] names the first thing that does not hold.
+    pub fn audit(&self) -> Result<Audited, AuditError> {
+        audit(self.store(), &self.shared.keys.witness_key)
     }
 
     /// Questions of locked cards that had an answer since the start.
@@ -121,7 +175,11 @@ impl Admin {
     /// # Errors
     /// [`StoreError`] when the store fails.
     pub fn alarms(&self) -> Result<Vec<Alarm>, StoreError> {
-        self.shared.store.alarms()
+        self.store().alarms()
+    }
+
+    fn store(&self) -> &dyn Store {
+        self.shared.store.as_ref()
     }
 }
 
@@ -210,9 +268,14 @@ impl Drop for Upstream {
 /// Opens keys and store of a state directory and sees that a policy is published.
 fn open(config: &Config) -> Result<Shared, StartError> {
     let keys = Keys::load(&config.state_dir, &config.witness)?;
-    let store = Store::open(&config.state_dir.join("upstream.db"))?;
-    ensure_policy(&store, &keys, now())?;
-    Ok(Shared { store, keys, cards: CardKeys::new(config.card_key), now })
+    let store: Box<dyn Store> = match &config.store {
+        StoreChoice::Embedded => Box::new(EmbeddedStore::open(&config.state_dir.join("upstream.db"))?),
+        StoreChoice::Postgres { connection_file } => Box::new(PostgresStore::open(connection_file)?),
+    };
+    let authority = keys.authority.public_key().to_jwk().x;
+    store.claim(&format!("authority {authority} witness {}", keys.witness_key))?;
+    ensure_policy(store.as_ref(), &keys, now())?;
+    Ok(Shared { store, keys, cards: CardKeys::new(config.card_key), gate: Gate::new(config.limits), now })
 }
 
 async fn serve(listener: std::net::TcpListener, routes: Router, stopped: oneshot::Receiver<()>) {

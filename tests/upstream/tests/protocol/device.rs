@@ -19,7 +19,7 @@ use zhenyin_core::signer::{PublicKey, Seed, SoftwareSigner};
 use zhenyin_core::time::{Boottime, ClockTrust, Now, WallTime};
 use zhenyin_core::wire::{UploadReceipt, UploadRequest, UpstreamAnswer};
 
-use reference_upstream::{Config, TerminalInfo, Upstream};
+use reference_upstream::{Admin, Config, TerminalInfo, Upstream};
 
 pub(crate) struct Response {
     pub(crate) status: u16,
@@ -51,24 +51,44 @@ pub(crate) fn http(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> Response {
-    let mut stream = TcpStream::connect(to).expect("upstream listens");
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    try_http(to, method, path, headers, body).expect("a whole answer")
+}
+
+/// The same; `None` when nobody listens or the answer breaks off.
+pub(crate) fn try_http(
+    to: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Option<Response> {
+    let mut stream = TcpStream::connect(to).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(60))).ok()?;
     let mut head = format!("{method} {path} HTTP/1.1\r\nHost: upstream\r\nConnection: close\r\n");
     head += &format!("Content-Length: {}\r\n", body.len());
     headers.iter().for_each(|(name, value)| head += &format!("{name}: {value}\r\n"));
-    stream.write_all(format!("{head}\r\n").as_bytes()).unwrap();
+    stream.write_all(format!("{head}\r\n").as_bytes()).ok()?;
     // A body that is refused by its length may not be read to its end.
     let _ = stream.write_all(body);
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
-    let cut = answer.windows(4).position(|w| w == b"\r\n\r\n").expect("a whole head");
-    let head = String::from_utf8(answer[..cut].to_vec()).unwrap();
+    let cut = answer.windows(4).position(|w| w == b"\r\n\r\n")?;
+    let head = String::from_utf8(answer[..cut].to_vec()).ok()?;
     let headers = head.lines().skip(1).filter_map(|line| line.split_once(": "));
-    Response {
-        status: head[9..12].parse().unwrap(),
-        headers: headers.map(|(n, v)| (n.to_ascii_lowercase(), v.to_owned())).collect(),
-        body: answer[cut + 4..].to_vec(),
-    }
+    let headers: HashMap<_, _> = headers.map(|(n, v)| (n.to_ascii_lowercase(), v.to_owned())).collect();
+    let body = answer[cut + 4..].to_vec();
+    let whole = headers.get("content-length").is_none_or(|length| *length == body.len().to_string());
+    whole.then_some(Response { status: head.get(9..12)?.parse().ok()?, headers, body })
+}
+
+/// Status of a request whose body never comes.
+pub(crate) fn stalled(to: SocketAddr, path: &str) -> u16 {
+    let mut stream = TcpStream::connect(to).unwrap();
+    let head = format!("POST {path} HTTP/1.1\r\nHost: upstream\r\nContent-Length: 1000\r\n\r\n{{");
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut start = [0; 12];
+    stream.read_exact(&mut start).unwrap();
+    String::from_utf8(start[9..].to_vec()).unwrap().parse().unwrap()
 }
 
 pub(crate) fn get(to: SocketAddr, path: &str) -> Response {
@@ -89,7 +109,11 @@ pub(crate) fn info() -> TerminalInfo {
 }
 
 pub(crate) fn start(state: &std::path::Path) -> Upstream {
-    Upstream::start(&Config::new(state, SocketAddr::from(([127, 0, 0, 1], 0)))).expect("starts")
+    Upstream::start(&config(state)).expect("starts")
+}
+
+pub(crate) fn config(state: &std::path::Path) -> Config {
+    Config::new(state, SocketAddr::from(([127, 0, 0, 1], 0)))
 }
 
 pub(crate) fn signer(byte: u8) -> SoftwareSigner {
@@ -105,19 +129,26 @@ pub(crate) struct Device {
     pub(crate) authority: PublicKey,
     pub(crate) witness: VerifierKey,
     frontiers: Vec<CompactRange>,
+    /// Seconds that have passed without an event.
+    skipped: u64,
 }
 
 impl Device {
     pub(crate) fn enrol(upstream: &Upstream, seed: u8) -> Self {
-        let code = upstream.mint_code(&info()).unwrap();
+        Self::enrol_at(upstream, upstream.addr(), seed)
+    }
+
+    /// With a code of `admin` at the process that listens there.
+    pub(crate) fn enrol_at(admin: &Admin, to: SocketAddr, seed: u8) -> Self {
+        let code = admin.mint_code(&info()).unwrap();
         let request = EnrolmentRequest::new(&code, None, WallTime(0), &signer(seed)).unwrap();
-        let answer = post(upstream.addr(), "/v1/enrolments", &json!(request));
+        let answer = post(to, "/v1/enrolments", &json!(request));
         assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
         let answer: EnrolmentAnswer = serde_json::from_slice(&answer.body).unwrap();
         let authority = PublicKey::from_jwk(&answer.authority).unwrap();
         let grant = Grant::open(&answer.grant, authority).unwrap();
         let witness = VerifierKey::parse(&answer.witness).unwrap();
-        assert_eq!((grant.witness(), authority), (Some(&witness), upstream.authority_key()));
+        assert_eq!((grant.witness(), authority), (Some(&witness), admin.authority_key()));
         Self {
             seed,
             chain: Chain::begin(grant),
@@ -126,6 +157,7 @@ impl Device {
             authority,
             witness,
             frontiers: vec![CompactRange::new()],
+            skipped: 0,
         }
     }
 
@@ -136,8 +168,13 @@ impl Device {
         assert_eq!(LogHeartbeat::TYPE, "log.heartbeat.v1");
     }
 
+    /// Lets time pass until the next event.
+    pub(crate) fn skip(&mut self, seconds: u64) {
+        self.skipped += seconds;
+    }
+
     pub(crate) fn append(&mut self, draft: Draft) {
-        let n = self.events.len() as u64;
+        let n = self.events.len() as u64 + self.skipped;
         let now = Now {
             wall: WallTime(1_777_593_600_000 + 1000 * n as i64),
             boottime: Boottime(Duration::from_secs(n)),
@@ -171,13 +208,25 @@ impl Device {
 
     /// Lets the outbox send everything, from `acknowledged` on.
     pub(crate) fn drain(&mut self, to: SocketAddr, acknowledged: u64) -> u64 {
+        let mut turns = 0;
+        self.drain_by(acknowledged, |path, body| {
+            turns += 1;
+            assert!(turns < 1000, "the outbox does not come to rest");
+            Some(http(to, "POST", path, &[("Content-Encoding", "zstd")], body))
+        })
+    }
+
+    /// The same by any way of sending; `None` stands for no answer.
+    pub(crate) fn drain_by(
+        &mut self,
+        acknowledged: u64,
+        mut send: impl FnMut(&str, &[u8]) -> Option<Response>,
+    ) -> u64 {
         let start = self.frontiers[acknowledged as usize].clone();
         let durable = self.events.len() as u64;
         let mut outbox = Outbox::resume(self.chain.origin(), self.witness.clone(), durable, start);
         let mut now = Boottime::default();
-        for turn in 0.. {
-            assert!(turn < 1000, "the outbox does not come to rest");
-            let Some(action) = outbox.poll(now) else { break };
+        while let Some(action) = outbox.poll(now) {
             match action {
                 OutboxAction::LoadFrontier { size } => {
                     outbox.handle_frontier(self.frontiers[size as usize].clone(), now).unwrap();
@@ -188,9 +237,13 @@ impl Device {
                 }
                 OutboxAction::Post(request) => {
                     let body = zstd::encode_all(json!(request).to_string().as_bytes(), 3).unwrap();
-                    let got = http(to, "POST", &self.path(), &[("Content-Encoding", "zstd")], &body);
-                    let wait = got.headers.get("retry-after").map(String::as_str);
-                    let answer = UpstreamAnswer::from_http(got.status, wait, &got.body);
+                    let answer = match send(&self.path(), &body) {
+                        None => UpstreamAnswer::Unreachable("no answer".into()),
+                        Some(got) => {
+                            let wait = got.headers.get("retry-after").map(String::as_str);
+                            UpstreamAnswer::from_http(got.status, wait, &got.body)
+                        }
+                    };
                     if let Some(OutboxNotice::Acknowledged(done)) = outbox.handle_answer(answer, now, 1) {
                         self.receipts.push(done.receipt);
                     }

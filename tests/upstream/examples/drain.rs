@@ -1,0 +1,81 @@
+//! `cargo run -p reference-upstream --example drain`: how fast a backlog goes up, every event verified, on each
+//! store. Never a test: it measures and prints; needs an installed PostgreSQL for the store of a real site.
+
+#![expect(clippy::unwrap_used, reason = "a measurement that fails has nothing else to do")]
+#![expect(clippy::print_stdout, reason = "printing is what it is for")]
+
+#[path = "../tests/protocol/device.rs"]
+#[expect(dead_code, reason = "the tests use the rest")]
+mod device;
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use device::Device;
+use reference_upstream::cluster::PrivateCluster;
+use reference_upstream::{Config, StoreChoice, Upstream};
+
+/// Terminals that come back at the same time, and what each has to say.
+const TERMINALS: u8 = 8;
+const EVENTS: u64 = 3_000;
+
+fn main() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config::new(folder.path().join("a"), SocketAddr::from(([127, 0, 0, 1], 0)));
+    measure("embedded", &config);
+    match PrivateCluster::start().unwrap() {
+        None => println!("postgres: skipped, it is not installed here"),
+        Some(cluster) => {
+            let connection_file = cluster.database("drain", folder.path()).unwrap();
+            let state_dir = folder.path().join("b");
+            let store = StoreChoice::Postgres { connection_file };
+            measure("postgres", &Config { state_dir, store, ..config });
+        }
+    }
+}
+
+/// All terminals at once, then one alone.
+fn measure(name: &str, config: &Config) {
+    let upstream = Upstream::start(config).unwrap();
+    let mut devices: Vec<Device> = (1..=TERMINALS).map(|seed| Device::enrol(&upstream, seed)).collect();
+    let sealing = Instant::now();
+    devices.iter_mut().for_each(|device| device.heartbeats(EVENTS));
+    let sealed = sealing.elapsed();
+    let (together, rest) = devices.split_at_mut(usize::from(TERMINALS) - 1);
+    let several = drain(&upstream, together);
+    let one = drain(&upstream, rest);
+    let all = EVENTS * u64::from(TERMINALS);
+    assert_eq!(upstream.audit().unwrap().events, all);
+    println!(
+        "{name}: {} terminals {}; one alone {}; sealing took {:.0} µs an event",
+        together.len(),
+        several,
+        one,
+        sealed.as_secs_f64() * 1e6 / all as f64
+    );
+}
+
+fn drain(upstream: &Upstream, devices: &mut [Device]) -> String {
+    let (begun, used) = (Instant::now(), processor_time());
+    let to = upstream.addr();
+    std::thread::scope(|scope| {
+        for device in devices.iter_mut() {
+            scope.spawn(move || assert_eq!(device.drain(to, 0), EVENTS));
+        }
+    });
+    let events = (devices.len() as u64 * EVENTS) as f64;
+    let (wall, used) = (begun.elapsed(), processor_time() - used);
+    format!(
+        "{:.0} events/s ({:.0} µs of processor time an event, sender included)",
+        events / wall.as_secs_f64(),
+        used.as_secs_f64() * 1e6 / events
+    )
+}
+
+/// User and system time of this process, from the kernel's 100 ticks a second.
+fn processor_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
+    let ticks: u64 = fields[11..13].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+    Duration::from_millis(ticks * 10)
+}
