@@ -32,7 +32,7 @@ use crate::card_reader::{CardReaderThread, KeyServer, ReaderReport};
 use crate::clock::Clock;
 use crate::config::{Config, ReaderChoice};
 use crate::event_loop::{Adapters, EventLoop, Wake};
-use crate::face::{self, FaceReport};
+use crate::face::{self, FaceReport, FaceTask};
 use crate::journal::{DurableChain, Journal, JournalReader, Limits};
 use crate::keystore::KeyStore;
 use crate::latest::{LatestSender, latest};
@@ -94,21 +94,20 @@ impl Agent {
         let journal_reader = JournalReader::open(&journal_dir, keys.journal_key())?;
         let references = References::open(&config.state.join("references"), &keys.references_key())?;
         let clock = Clock::new();
-        let terminal = {
-            let journal = journal_state(&durable, &journal_reader)?;
-            let face = pack.as_ref().map(|(pack, _)| face_rules(pack));
-            terminal(config, enrolment, &keys, &clock, journal, face)?
-        };
-
+        let face = pack.as_ref().map(|(pack, _)| face_rules(pack));
+        let state = journal_state(&durable, &journal_reader)?;
+        let terminal = terminal(config, enrolment, &keys, &clock, state, face)?;
         let runtime = runtime()?;
         let token = ApiToken::create(&config.state)?;
         let api = runtime.block_on(LocalApi::bind(config.listen, token))?;
         let address = api.address();
         runtime.spawn(serve(api, wakes.clone()));
         let (posts, server) = start_upstream(config, &runtime, durable.chain, &keys, &wakes)?.unzip();
+        let (tasks, face_tasks) = mpsc::channel();
         let adapters = Adapters {
             clock,
-            camera: start_camera(camera, pack, &wakes)?,
+            camera: start_camera(camera, pack, face_tasks, &wakes)?,
+            face_tasks: tasks,
             readers: start_readers(config, server.as_ref(), &wakes)?,
             journal,
             journal_reader,
@@ -293,15 +292,17 @@ fn spawn_upstream(
 fn start_camera(
     open: Option<OpenCamera>,
     pack: Option<(Pack, Pipeline)>,
+    tasks: mpsc::Receiver<FaceTask>,
     wakes: &mpsc::Sender<Wake>,
 ) -> anyhow::Result<Option<CameraThread>> {
     // Without a pack face is off by decision, which is no fault of the camera.
     let (Some(open), Some((_, pipeline))) = (open, pack) else { return Ok(None) };
     let (frames, newest) = latest::<(Boottime, Frame)>();
     let observed = wakes.clone();
-    face::start(pipeline, newest, move |report| {
+    face::start(pipeline, newest, tasks, move |report| {
         let input = match report {
             FaceReport::Observed { captured, observation } => Input::Face { captured, observation },
+            FaceReport::Turned { asked, turned } => Input::Turned { asked, turned },
             FaceReport::Fault(fault) => {
                 tracing::warn!(code = fault.code(), "frame skipped");
                 return;

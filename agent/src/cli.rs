@@ -45,13 +45,24 @@ enum Command {
         /// For staff: pharmacist, physician, nurse, cashier, agency-clerk … Without it a patient is enrolled.
         #[arg(long)]
         role: Option<String>,
+        /// The person is never to be asked to turn the head; no reason is wanted.
+        #[arg(long)]
+        without_turning: bool,
     },
     /// Sign in by look, or by card and PIN.
-    Login,
+    Login {
+        /// Do not ask for a turn of the head, whatever the camera doubts: card and PIN go on.
+        #[arg(long)]
+        without_turning: bool,
+    },
     /// Sign out.
     Logout,
     /// Check a patient in.
-    Visit,
+    Visit {
+        /// Do not ask for a turn of the head, whatever the camera doubts: staff go on.
+        #[arg(long)]
+        without_turning: bool,
+    },
     /// Social security cards.
     #[command(subcommand)]
     Card(CardCommand),
@@ -112,16 +123,20 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Run => run_agent(&config(&cli.config)?),
         Command::Terminal(TerminalCommand::Enrol { code }) => enrol_terminal(&config(&cli.config)?, &code),
         Command::Journal(command) => evidence::run(command, &config(&cli.config)?),
-        Command::Enrol { role } => {
+        Command::Enrol { role, without_turning } => {
             let request = match role {
                 Some(role) => Request::StaffEnrolment { role: Role::parse(&role)? },
                 None => Request::PatientEnrolment,
             };
-            act(&config(&cli.config)?, &request)
+            act(&config(&cli.config)?, &request, without_turning)
         }
-        Command::Login => act(&config(&cli.config)?, &Request::StaffLogin),
-        Command::Logout => act(&config(&cli.config)?, &Request::StaffLogout),
-        Command::Visit => act(&config(&cli.config)?, &Request::PatientVisit),
+        Command::Login { without_turning } => {
+            act(&config(&cli.config)?, &Request::StaffLogin, without_turning)
+        }
+        Command::Logout => act(&config(&cli.config)?, &Request::StaffLogout, false),
+        Command::Visit { without_turning } => {
+            act(&config(&cli.config)?, &Request::PatientVisit, without_turning)
+        }
         Command::Card(command) => card(&command, &cli.config),
         Command::Status { json } => status(&config(&cli.config)?, json),
     }
@@ -184,7 +199,7 @@ fn card(command: &CardCommand, config: &Path) -> anyhow::Result<()> {
         None => {
             let config = Config::load(config)?;
             if matches!(command, CardCommand::Read(_)) && agent_runs(&config) {
-                return act(&config, &Request::CardRead);
+                return act(&config, &Request::CardRead, false);
             }
             let mut readers = config.readers.into_iter();
             readers.next().context("config has no `reader.port`: give the reader's port with `--port`")?
@@ -198,9 +213,9 @@ fn agent_runs(config: &Config) -> bool {
     client.is_ok_and(|client| client_runtime().is_ok_and(|runtime| runtime.block_on(client.status()).is_ok()))
 }
 
-fn act(config: &Config, request: &Request) -> anyhow::Result<()> {
+fn act(config: &Config, request: &Request, still: bool) -> anyhow::Result<()> {
     let client = Client::new(config.listen, &config.state)?;
-    client_runtime()?.block_on(acts::follow(&client, request))
+    client_runtime()?.block_on(acts::follow(&client, request, still))
 }
 
 fn status(config: &Config, json: bool) -> anyhow::Result<()> {

@@ -6,7 +6,7 @@ mod sessions;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
 use ring::rand::{SecureRandom as _, SystemRandom};
@@ -24,6 +24,7 @@ use zhenyin_core::wire::{PLAIN_LIMIT, UploadRequest, UpstreamAnswer};
 use crate::camera::CameraThread;
 use crate::card_reader::CardReaderThread;
 use crate::clock::Clock;
+use crate::face::FaceTask;
 use crate::journal::{Epoch, Journal, JournalReader, JournalReport};
 use crate::local_api::{Ask, Progress};
 use crate::references::References;
@@ -42,6 +43,8 @@ pub enum Wake {
 pub struct Adapters {
     pub clock: Clock,
     pub camera: Option<CameraThread>,
+    /// To the inference thread; nobody listens where there is no camera.
+    pub face_tasks: Sender<FaceTask>,
     pub readers: Vec<CardReaderThread>,
     pub journal: Journal,
     pub journal_reader: JournalReader,
@@ -195,6 +198,8 @@ impl EventLoop {
                     camera.set_wanted(wanted);
                 }
             }
+            Output::Challenge { asked, turn } => self.face_task(FaceTask::Challenge { asked, turn }),
+            Output::Look { enrolling } => self.face_task(FaceTask::Look { enrolling }),
             Output::Reader(wanted) => {
                 for reader in &self.adapters.readers {
                     reader.set_wanted(wanted);
@@ -230,6 +235,10 @@ impl EventLoop {
             }
             Output::Alarm(fault) => log_fault(fault),
         }
+    }
+
+    fn face_task(&self, task: FaceTask) {
+        let _no_camera = self.adapters.face_tasks.send(task);
     }
 
     fn list_staff(&mut self, session: SessionId) {

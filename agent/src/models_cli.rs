@@ -11,7 +11,7 @@ use clap::Subcommand;
 use thiserror::Error;
 use zhenyin_models::bench::{self, BenchError};
 use zhenyin_models::calibrate::{CalibrateError, calibrate};
-use zhenyin_models::eval::{self, EvalError, EvalOptions};
+use zhenyin_models::eval::{self, EvalError, EvalOptions, Flip};
 use zhenyin_models::import::{self, ImportError, ImportOptions};
 use zhenyin_models::plot;
 use zhenyin_models::{Frame, FrameError, Pack, PackError, Pipeline};
@@ -85,6 +85,9 @@ pub enum ModelsCommand {
         /// Also compare means of so many frames; may be given several times.
         #[arg(long)]
         fuse: Vec<usize>,
+        /// Embed the mirrored crop too: `enrolled` as the agent does, or `both` sides.
+        #[arg(long, value_parser = flip)]
+        flip: Option<Flip>,
         /// Write ROC and DET curves to this SVG file.
         #[arg(long)]
         plot: Option<PathBuf>,
@@ -177,13 +180,14 @@ pub fn run(command: ModelsCommand, out: &mut dyn Write) -> Result<(), ModelsCliE
             let report = eval::evaluate_attacks(&pipeline, &pictures, &mut show_progress)?;
             write!(out, "{report}")?;
         }
-        ModelsCommand::Eval { pack, pictures, stretch, clips, gate, only, fuse, plot } => {
+        ModelsCommand::Eval { pack, pictures, stretch, clips, gate, only, fuse, flip, plot } => {
             let options = EvalOptions {
                 stretch: BTreeMap::from_iter(stretch),
                 clips: clips.into_iter().collect(),
                 gate,
                 only: only.into_iter().collect(),
                 fuse,
+                flip: flip.unwrap_or_default(),
             };
             let report = evaluate(&pack, &pictures, &options)?;
             write!(out, "{report}")?;
@@ -320,6 +324,14 @@ fn write_file(file: &Path, text: &str) -> Result<(), ModelsCliError> {
 fn read_picture(file: &Path) -> Result<Frame, ModelsCliError> {
     let bytes = fs::read(file).map_err(|source| ModelsCliError::Picture { file: file.to_owned(), source })?;
     Frame::decode(&bytes).map_err(|source| ModelsCliError::Frame { file: file.to_owned(), source })
+}
+
+fn flip(text: &str) -> Result<Flip, String> {
+    match text {
+        "enrolled" => Ok(Flip::Enrolled),
+        "both" => Ok(Flip::Both),
+        _ => Err(format!("`{text}` is neither `enrolled` nor `both`")),
+    }
 }
 
 /// `SET=FACTOR` with a factor from 0.25 to 4.

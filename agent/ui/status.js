@@ -1,4 +1,4 @@
-// The status page: asks every two seconds and shows the answer as words and numbers. Shows nothing personal
+// The status page: asks every two seconds, more often during an act, and shows the answer as words and numbers. Shows nothing personal
 // beyond the masked name of whoever is signed in, and can change nothing.
 
 const lines = (s) => [
@@ -14,6 +14,29 @@ const lines = (s) => [
   ["终端 · Terminal", s.terminal],
   ["链 · Chain", s.chain],
 ];
+
+// The same words as on every other screen.
+const turns = {
+  left: ["←", "请慢慢向左看一下；不便时可用卡或请工作人员协助", "Slowly look to your left; if that does not suit, use your card or ask staff"],
+  right: ["→", "请慢慢向右看一下；不便时可用卡或请工作人员协助", "Slowly look to your right; if that does not suit, use your card or ask staff"],
+  up: ["↑", "请慢慢向上看一下；不便时可用卡或请工作人员协助", "Slowly look up; if that does not suit, use your card or ask staff"],
+};
+
+const prompt = (turn) => {
+  const element = document.getElementById("prompt");
+  const words = turns[turn] ?? [];
+  element.hidden = words.length === 0;
+  const parts = words.map((text, place) => {
+    const part = document.createElement("span");
+    part.textContent = text;
+    if (place === 0) part.setAttribute("aria-hidden", "true");
+    part.lang = place === 2 ? "en" : "zh-CN";
+    return part;
+  });
+  // Spoken once, not with every answer.
+  if (element.dataset.turn !== `${turn}`) element.replaceChildren(...parts);
+  element.dataset.turn = `${turn}`;
+};
 
 const show = (text, isNotice) => {
   const summary = document.getElementById("summary");
@@ -31,12 +54,20 @@ const refresh = async () => {
       dd.textContent = value;
       return [dt, dd];
     }));
+    prompt(status.challenge);
+    acting = status.act_under_way;
     if (status.recording) show(`暂不能记录 · Cannot record now: ${status.recording}`, true);
     else show("运行正常 · Working", false);
   } catch {
+    prompt(null);
     show("与终端失去联系 · No answer from the agent", true);
   }
 };
 
-await refresh();
-setInterval(refresh, 2000);
+// A challenge lasts seconds: while somebody is in front of the camera the page asks more often.
+let acting = false;
+const again = async () => {
+  await refresh();
+  setTimeout(again, acting ? 300 : 2000);
+};
+await again();

@@ -7,7 +7,7 @@ use std::path::Path;
 use thiserror::Error;
 use zhenyin_core::biometric::{ModelDigest, Probe, Reference, compare};
 
-use crate::eval::{EvalError, EvalOptions, Progress, Sample, samples_of, sets_of};
+use crate::eval::{EvalError, EvalOptions, Flip, Progress, Sample, samples_of, sets_of};
 use crate::pack::Pack;
 use crate::pipeline::Pipeline;
 use crate::roc::upper_bound;
@@ -73,7 +73,8 @@ pub fn calibrate(
     }
     let mut people = Vec::new();
     for (name, identities) in sets_of(folder)? {
-        let (samples, _) = samples_of(pipeline, &name, &identities, &EvalOptions::default(), progress);
+        let options = EvalOptions { flip: Flip::Enrolled, ..EvalOptions::default() };
+        let (samples, _) = samples_of(pipeline, &name, &identities, &options, progress);
         let of = |identity| samples.iter().filter(move |s| s.identity == identity).collect::<Vec<_>>();
         people.extend((0..identities.len()).filter_map(|identity| person(pack, &of(identity))));
     }
@@ -92,7 +93,8 @@ fn person(pack: &Pack, samples: &[&Sample]) -> Option<Person> {
     let (probe, enrol) = (usize::from(pack.probe_frames()), usize::from(pack.enrol_frames()));
     let enrolled = samples.len().checked_sub(probe)?.min(enrol);
     let frames: Vec<_> = samples.iter().map(|sample| sample.probe.clone()).collect();
-    let reference = Reference::enrol(&frames[..enrolled])?;
+    let kept: Vec<_> = samples[..enrolled].iter().map(|sample| sample.kept.clone()).collect();
+    let reference = Reference::enrol(&kept)?;
     let probes = frames[enrolled..].chunks_exact(probe).filter_map(Probe::fuse).collect();
     Some(Person { reference, probes })
 }

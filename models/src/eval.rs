@@ -40,6 +40,18 @@ pub struct EvalOptions {
     pub only: BTreeSet<String>,
     /// Also compare means of so many frames, see [`FusionReport`].
     pub fuse: Vec<usize>,
+    /// Whose probes are means of the crop and its mirror image.
+    pub flip: Flip,
+}
+
+/// Which side of a comparison is embedded twice, the second time mirrored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Flip {
+    #[default]
+    Neither,
+    /// As the agent does: what is kept was embedded with care, what is seen was not.
+    Enrolled,
+    Both,
 }
 
 /// Called after every picture, for a progress line.
@@ -84,6 +96,7 @@ pub enum Failure {
     SeveralFaces,
     Quality,
     PresentationAttack,
+    LivenessDoubt,
     Pipeline,
 }
 
@@ -178,6 +191,8 @@ pub(crate) struct Sample {
     pub(crate) identity: usize,
     clip: Option<char>,
     pub(crate) probe: Probe,
+    /// The same for an enrolment.
+    pub(crate) kept: Probe,
     reference: Reference,
     /// 0 to 100.
     quality: u8,
@@ -226,7 +241,7 @@ pub(crate) fn samples_of(
     let mut samples = Vec::new();
     let pictures = identities.iter().enumerate().flat_map(|(i, all)| all.iter().map(move |file| (i, file)));
     for (done, (identity, file)) in pictures.enumerate() {
-        match acquire(pipeline, file, stretch, options.gate) {
+        match acquire(pipeline, file, stretch, options) {
             Ok(taken) => samples.extend(sample(identity, clips.then(|| clip(file)).flatten(), taken)),
             Err(failure) => *failures.entry(failure).or_default() += 1,
         }
@@ -235,17 +250,19 @@ pub(crate) fn samples_of(
     (samples, failures)
 }
 
-/// A probe and the quality of its picture, 0 to 100.
-type Taken = (Probe, u8);
+/// A probe, the same for an enrolment, and the quality of its picture, 0 to 100.
+type Taken = (Probe, Probe, u8);
 
-fn acquire(pipeline: &Pipeline, file: &Path, stretch: f32, gate: bool) -> Result<Taken, Failure> {
+fn acquire(pipeline: &Pipeline, file: &Path, stretch: f32, options: &EvalOptions) -> Result<Taken, Failure> {
     let mut frame = read(file)?;
     if stretch != 1.0 {
         let height = (frame.height() as f32 * stretch).round().clamp(1.0, 8192.0) as u32;
         frame = resize(&frame, frame.width(), height, Filter::Bilinear);
     }
-    let observed = if gate { gated(pipeline, &frame) } else { largest(pipeline, &frame) };
-    observed.map_err(|_| Failure::Pipeline)?
+    if options.gate {
+        gate(pipeline, &frame).map_err(|_| Failure::Pipeline)??;
+    }
+    largest(pipeline, &frame, options.flip).map_err(|_| Failure::Pipeline)?
 }
 
 fn read(file: &Path) -> Result<Frame, Failure> {
@@ -253,28 +270,41 @@ fn read(file: &Path) -> Result<Frame, Failure> {
     Frame::decode(&bytes).map_err(|_| Failure::Unreadable)
 }
 
-fn gated(pipeline: &Pipeline, frame: &Frame) -> Result<Result<Taken, Failure>, ObserveError> {
+/// Whether live use would take the picture.
+fn gate(pipeline: &Pipeline, frame: &Frame) -> Result<Result<(), Failure>, ObserveError> {
     Ok(match pipeline.observe(frame)? {
         FaceObservation::NoFace => Err(Failure::NoFace),
         FaceObservation::SeveralFaces { .. } => Err(Failure::SeveralFaces),
         FaceObservation::Unusable { .. } => Err(Failure::Quality),
         FaceObservation::Usable(sample) => match sample.pad {
-            PadResult::BonaFide => Ok((sample.probe, sample.quality.value())),
+            PadResult::BonaFide => Ok(()),
+            PadResult::Doubtful => Err(Failure::LivenessDoubt),
             PadResult::Attack => Err(Failure::PresentationAttack),
         },
     })
 }
 
-fn largest(pipeline: &Pipeline, frame: &Frame) -> Result<Result<Taken, Failure>, ObserveError> {
+fn largest(pipeline: &Pipeline, frame: &Frame, flip: Flip) -> Result<Result<Taken, Failure>, ObserveError> {
     let faces = pipeline.detect(frame)?;
     let Some(face) = faces.first() else { return Ok(Err(Failure::NoFace)) };
     let quality = assess(&pipeline.measure(frame, face)?).quality.value();
-    Ok(Ok((pipeline.embed(&pipeline.align(frame, face)?)?, quality)))
+    let crop = pipeline.align(frame, face)?;
+    Ok(Ok(match flip {
+        Flip::Neither => {
+            let probe = pipeline.embed(&crop)?;
+            (probe.clone(), probe, quality)
+        }
+        Flip::Enrolled => (pipeline.embed(&crop)?, pipeline.embed_both(&crop)?, quality),
+        Flip::Both => {
+            let probe = pipeline.embed_both(&crop)?;
+            (probe.clone(), probe, quality)
+        }
+    }))
 }
 
-fn sample(identity: usize, clip: Option<char>, (probe, quality): Taken) -> Option<Sample> {
-    let reference = Reference::enrol(std::slice::from_ref(&probe))?;
-    Some(Sample { identity, clip, probe, reference, quality })
+fn sample(identity: usize, clip: Option<char>, (probe, kept, quality): Taken) -> Option<Sample> {
+    let reference = Reference::enrol(std::slice::from_ref(&kept))?;
+    Some(Sample { identity, clip, probe, kept, reference, quality })
 }
 
 fn clip(file: &Path) -> Option<char> {

@@ -102,6 +102,13 @@ impl Frame {
         Self { width, height, rgb }
     }
 
+    /// Left and right exchanged.
+    pub(crate) fn mirrored(&self) -> Self {
+        let rows = self.rgb.chunks_exact(self.width as usize * 3);
+        let rgb = rows.flat_map(|row| row.chunks_exact(3).rev().flatten().copied()).collect();
+        Self::crop_from(self.width, self.height, rgb)
+    }
+
     fn from_picture(picture: DynamicImage) -> Result<Self, FrameError> {
         if let DynamicImage::ImageRgb8(rgb) = picture {
             return Self::new(rgb.width(), rgb.height(), rgb.into_raw());
@@ -168,6 +175,14 @@ const MAX_ALLOC_BYTES: u64 = 256 << 20;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mirror_exchanges_left_and_right_only() {
+        let frame = Frame::crop_from(3, 2, (0..18).collect());
+        let mirrored = frame.mirrored();
+        assert_eq!(mirrored.rgb()[..9], [6, 7, 8, 3, 4, 5, 0, 1, 2]);
+        assert!(mirrored.mirrored() == frame);
+    }
 
     #[test]
     fn pixels_are_never_printed() {

@@ -29,8 +29,10 @@ pub mod bench;
 pub mod pipeline;
 pub mod track;
 pub mod challenge;
+pub mod turning;
 
 pub use frame::{Frame, FrameError};
 pub use pack::{Pack, PackError, Thresholds};
 pub use pipeline::{ObserveError, Pipeline};
 pub use track::TrackState;
+pub use turning::Turning;

@@ -15,7 +15,7 @@ use crate::detect::{Detector, near_network, yunet_outputs};
 use crate::embed::Embedder;
 use crate::graph::{GraphError, Network, Prelu};
 use crate::normalise::NetworkInput;
-use crate::pad::{Pad, Voter};
+use crate::pad::{Floors, Pad, Voter};
 use crate::rehearsal::{self, Difference};
 use crate::spec::{Alignment, DetectorSpec, EmbedderSpec, ModelFile, PackSpec, PadSpec, ThresholdSpec};
 
@@ -69,6 +69,8 @@ pub struct Thresholds {
     pub pad: f32,
     /// Least bona fide share of each PAD network, 0 to 1.
     pub pad_each: f32,
+    /// Least mean bona fide share that leaves a doubt; equal to `pad` when there is no such band.
+    pub pad_doubt: f32,
 }
 
 /// A pack that is verified, parsed and rehearsed.
@@ -122,7 +124,7 @@ impl Pack {
     }
 
     pub(crate) fn stages(&self) -> (Detector, Alignment, Pad, Embedder) {
-        let Thresholds { detection, pad, pad_each, .. } = self.thresholds;
+        let Thresholds { detection, pad, pad_each, pad_doubt, .. } = self.thresholds;
         let detector = Detector::new(
             self.detector.clone(),
             self.detector_near.clone(),
@@ -130,7 +132,7 @@ impl Pack {
             detection,
         );
         let voters = self.pad.iter().zip(&self.spec.pad).map(|(net, spec)| Voter::new(net.clone(), spec));
-        let pad = Pad::new(voters.collect(), pad, pad_each);
+        let pad = Pad::new(voters.collect(), Floors { mean: pad, each: pad_each, doubt: pad_doubt });
         let embedder = Embedder::new(self.embedder.clone(), self.spec.embedder.decode, self.embedding_model);
         (detector, self.spec.embedder.alignment, pad, embedder)
     }
@@ -160,10 +162,11 @@ impl fmt::Display for Pack {
             writeln!(f, "          sha256 {sha256}")?;
             writeln!(f, "          from {source}")?;
         }
-        let ThresholdSpec { detection, comparison, pad, pad_each } = spec.thresholds;
+        let ThresholdSpec { detection, comparison, pad, pad_each, pad_doubt } = spec.thresholds;
+        let doubt = pad_doubt.map_or_else(String::new, |from| format!(", doubt from {from}"));
         writeln!(
             f,
-            "thresholds: detection {detection}, comparison {comparison}, pad {pad} (each {pad_each})"
+            "thresholds: detection {detection}, comparison {comparison}, pad {pad} (each {pad_each}{doubt})"
         )?;
         let (probe, enrol) = (self.probe_frames(), self.enrol_frames());
         writeln!(f, "frames: {probe} to verify, {enrol} to enrol")?;
@@ -207,13 +210,20 @@ fn checked(spec: &PackSpec) -> Result<Thresholds, PackError> {
     if spec.version != 1 {
         return Err(PackError::Version { found: spec.version });
     }
-    let ThresholdSpec { detection, comparison, pad, pad_each } = spec.thresholds;
-    for (setting, value) in
-        [("thresholds.detection", detection), ("thresholds.pad", pad), ("thresholds.pad_each", pad_each)]
-    {
+    let ThresholdSpec { detection, comparison, pad, pad_each, pad_doubt } = spec.thresholds;
+    let pad_doubt = pad_doubt.unwrap_or(pad);
+    for (setting, value) in [
+        ("thresholds.detection", detection),
+        ("thresholds.pad", pad),
+        ("thresholds.pad_each", pad_each),
+        ("thresholds.pad_doubt", pad_doubt),
+    ] {
         if !(value > 0.0 && value < 1.0) {
             return Err(out_of_range(setting, value));
         }
+    }
+    if pad_doubt > pad {
+        return Err(out_of_range("thresholds.pad_doubt", format!("{pad_doubt}, above thresholds.pad")));
     }
     for (setting, value) in [
         ("capture.probe_frames", spec.capture.probe_frames),
@@ -228,7 +238,7 @@ fn checked(spec: &PackSpec) -> Result<Thresholds, PackError> {
     }
     let comparison =
         Threshold::new(comparison).ok_or_else(|| out_of_range("thresholds.comparison", comparison))?;
-    Ok(Thresholds { comparison, detection, pad, pad_each })
+    Ok(Thresholds { comparison, detection, pad, pad_each, pad_doubt })
 }
 
 fn out_of_range(setting: &'static str, value: impl fmt::Display) -> PackError {

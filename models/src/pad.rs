@@ -1,5 +1,6 @@
 //! Presentation attack detection: is this a face before the camera, or a print or a screen showing one?
-//! Passive and per frame. Fails closed: whatever is not clearly bona fide is an attack.
+//! Passive and per frame. Fails closed: whatever is not clearly bona fide is an attack, or in doubt where the pack
+//! says from which share on.
 
 use zhenyin_core::biometric::PadResult;
 
@@ -12,8 +13,18 @@ use crate::spec::PadSpec;
 #[derive(Clone)]
 pub(crate) struct Pad {
     voters: Vec<Voter>,
-    mean_floor: f32,
-    each_floor: f32,
+    floors: Floors,
+}
+
+/// Bona fide shares, 0 to 1.
+#[derive(Clone, Copy)]
+pub(crate) struct Floors {
+    /// Least mean of all networks.
+    pub(crate) mean: f32,
+    /// Least of every network; below it no doubt is left.
+    pub(crate) each: f32,
+    /// Least mean that leaves a doubt; at `mean` there is none.
+    pub(crate) doubt: f32,
 }
 
 #[derive(Clone)]
@@ -40,8 +51,8 @@ impl Voter {
 }
 
 impl Pad {
-    pub(crate) fn new(voters: Vec<Voter>, mean_floor: f32, each_floor: f32) -> Self {
-        Self { voters, mean_floor, each_floor }
+    pub(crate) fn new(voters: Vec<Voter>, floors: Floors) -> Self {
+        Self { voters, floors }
     }
 
     /// Bona fide only when the mean share of all networks reaches the pack's threshold and no single network
@@ -58,8 +69,13 @@ impl Pad {
     fn decide(&self, shares: &[f32]) -> PadResult {
         let mean = shares.iter().sum::<f32>() / shares.len() as f32;
         // An empty list gives NaN, which reaches no floor.
-        if mean >= self.mean_floor && shares.iter().all(|&s| s >= self.each_floor) {
+        let Floors { mean: floor, each, doubt } = self.floors;
+        if !shares.iter().all(|&s| s >= each) {
+            PadResult::Attack
+        } else if mean >= floor {
             PadResult::BonaFide
+        } else if mean >= doubt {
+            PadResult::Doubtful
         } else {
             PadResult::Attack
         }
@@ -98,7 +114,7 @@ mod tests {
 
     #[test]
     fn whatever_is_not_clearly_bona_fide_is_an_attack() {
-        let pad = Pad::new(Vec::new(), 0.5, 0.2);
+        let pad = |doubt| Pad::new(Vec::new(), Floors { mean: 0.5, each: 0.2, doubt });
         for (shares, bona_fide) in [
             (&[0.9, 0.9][..], true),
             (&[0.8, 0.21], true),
@@ -109,7 +125,18 @@ mod tests {
             (&[f32::NAN, 0.9], false),
         ] {
             let expected = if bona_fide { PadResult::BonaFide } else { PadResult::Attack };
-            assert_eq!(pad.decide(shares), expected, "{shares:?}");
+            assert_eq!(pad(0.5).decide(shares), expected, "{shares:?}");
+        }
+        for (shares, expected) in [
+            (&[0.5, 0.5][..], PadResult::BonaFide),
+            (&[0.6, 0.39], PadResult::Doubtful),
+            (&[0.3, 0.3], PadResult::Doubtful),
+            (&[0.3, 0.29], PadResult::Attack),
+            (&[0.75, 0.19], PadResult::Attack),
+            (&[], PadResult::Attack),
+            (&[f32::NAN, 0.9], PadResult::Attack),
+        ] {
+            assert_eq!(pad(0.3).decide(shares), expected, "{shares:?}");
         }
     }
 

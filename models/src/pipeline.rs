@@ -67,7 +67,7 @@ impl Pipeline {
 
     /// What the frame shows. Takes one to a few network runs; blocks the calling thread meanwhile.
     pub fn observe(&self, frame: &Frame) -> Result<FaceObservation, ObserveError> {
-        self.look_at(frame, subjects(&self.detect(frame)?))
+        self.look_at(frame, subjects(&self.detect(frame)?), true, Self::embed)
     }
 
     /// As [`Self::observe`] for the next frame of one camera: finds the face near its last place where that is
@@ -78,7 +78,13 @@ impl Pipeline {
         frame: &Frame,
     ) -> Result<FaceObservation, ObserveError> {
         let found = self.track(state, frame)?;
-        self.look_at(frame, found)
+        self.look_at(frame, found, !state.was_followed(), Self::embed)
+    }
+
+    /// As [`Self::observe_next`], with the more careful probe of an enrolment: [`Self::embed_both`].
+    pub fn enrol_next(&self, state: &mut TrackState, frame: &Frame) -> Result<FaceObservation, ObserveError> {
+        let found = self.track(state, frame)?;
+        self.look_at(frame, found, !state.was_followed(), Self::embed_both)
     }
 
     /// The detection part of [`Self::observe_next`] alone, for an active challenge or a preview.
@@ -89,7 +95,14 @@ impl Pipeline {
         state.next((frame.width(), frame.height()), near, whole).map_err(failed)
     }
 
-    fn look_at(&self, frame: &Frame, found: Subjects) -> Result<FaceObservation, ObserveError> {
+    /// `alone`: the whole frame was searched.
+    fn look_at(
+        &self,
+        frame: &Frame,
+        found: Subjects,
+        alone: bool,
+        embed: impl FnOnce(&Self, &Frame) -> Result<Probe, ObserveError>,
+    ) -> Result<FaceObservation, ObserveError> {
         let face = match found {
             Subjects::Nobody => return Ok(FaceObservation::NoFace),
             Subjects::Several(count) => {
@@ -103,8 +116,8 @@ impl Pipeline {
             return Ok(FaceObservation::Unusable { hint, quality });
         }
         let pad = self.judge(frame, &face)?;
-        let probe = self.embed(&crop)?;
-        Ok(FaceObservation::Usable(FaceSample { probe, pad, quality }))
+        let probe = embed(self, &crop)?;
+        Ok(FaceObservation::Usable(FaceSample { probe, pad, quality, alone }))
     }
 
     /// All faces, largest first.
@@ -138,9 +151,17 @@ impl Pipeline {
 
     /// Probe of an upright crop made by [`Self::align`].
     pub fn embed(&self, crop: &Frame) -> Result<Probe, ObserveError> {
-        let probe = self.embedder.embed(crop);
-        probe
-            .map_err(|source| ObserveError::Stage { stage: Stage::Embed, source })?
-            .ok_or(ObserveError::NoDirection)
+        embedded(self.embedder.embed(crop))
     }
+
+    /// Mean of the probes of a crop and of its mirror image: twice the work, for what is kept for long.
+    pub fn embed_both(&self, crop: &Frame) -> Result<Probe, ObserveError> {
+        embedded(self.embedder.embed_both(crop))
+    }
+}
+
+fn embedded(probe: Result<Option<Probe>, GraphError>) -> Result<Probe, ObserveError> {
+    probe
+        .map_err(|source| ObserveError::Stage { stage: Stage::Embed, source })?
+        .ok_or(ObserveError::NoDirection)
 }

@@ -43,6 +43,9 @@ pub struct ThresholdSpec {
     pub pad: f32,
     /// Least bona fide share of every single PAD network, 0 to 1.
     pub pad_each: f32,
+    /// Least mean that leaves a doubt, which a challenge may settle; absent leaves none: below `pad` is an attack.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pad_doubt: Option<f32>,
 }
 
 /// One file of the pack, in the pack's folder.

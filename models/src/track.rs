@@ -1,5 +1,5 @@
 //! Follows one face from frame to frame, so that the detector need not search every whole frame.
-//! Never trusts a track for long: every third frame is searched whole, so each look of three frames is, and a
+//! Never trusts a track for long: every third frame is searched whole, and an act decides on such a frame only, so a
 //! second person is seen at the latest then. Keeps a place, never a picture or a feature vector.
 
 use crate::detect::{Detection, Subjects, subjects};

@@ -38,6 +38,35 @@ pub fn printed_photo(picture: &Frame) -> Frame {
     Frame::new(WIDTH, HEIGHT, rgb).expect("three bytes a pixel")
 }
 
+/// What the camera sees when the whole scene of an attack is one flat thing and is turned about its middle by hand:
+/// yaw and pitch in degrees, with the signs of a head.
+pub fn turned_by_hand(scene: &Frame, [yaw, pitch]: [f32; 2]) -> Frame {
+    let (sin_yaw, cos_yaw) = yaw.to_radians().sin_cos();
+    let (sin_pitch, cos_pitch) = pitch.to_radians().sin_cos();
+    let (width, height) = (scene.width(), scene.height());
+    let middle = (width as f32 / 2.0, height as f32 / 2.0);
+    let mut rgb = Vec::with_capacity((width * height * 3) as usize);
+    for y in 0..height {
+        for x in 0..width {
+            let (x, y) = ((x as f32 - middle.0) / ARM, (y as f32 - middle.1) / ARM);
+            // The ray (x, y, 1) meets the turned plane through (0, 0, 1).
+            let right = [cos_yaw, 0.0, sin_yaw];
+            let down = [sin_yaw * sin_pitch, cos_pitch, -cos_yaw * sin_pitch];
+            let normal = [-sin_yaw * cos_pitch, sin_pitch, cos_yaw * cos_pitch];
+            let depth = normal[2] / (normal[0] * x + normal[1] * y + normal[2]);
+            let along = |axis: [f32; 3]| axis[0] * x * depth + axis[1] * y * depth + axis[2] * (depth - 1.0);
+            let (u, v) = (middle.0 + ARM * along(right), middle.1 + ARM * along(down));
+            let (u, v) = (u / (width - 1) as f32, v / (height - 1) as f32);
+            let inside = depth > 0.0 && (0.0..=1.0).contains(&u) && (0.0..=1.0).contains(&v);
+            rgb.extend(if inside { sample(scene, u, v).map(|c| c as u8) } else { [110; 3] });
+        }
+    }
+    Frame::new(width, height, rgb).expect("three bytes a pixel")
+}
+
+/// Focal length of the camera in pixels: 60 degrees across.
+const ARM: f32 = 554.0;
+
 /// Where [`printed_photo`] shows a point of the picture.
 pub fn on_sheet(picture: &Frame, [x, y]: [f32; 2]) -> [f32; 2] {
     let scale = SHEET - 2.0 * BORDER;

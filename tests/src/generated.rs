@@ -14,6 +14,7 @@ mod scene;
 mod sensor;
 mod skin;
 
+use zhenyin_core::challenge::Turn;
 use zhenyin_models::Frame;
 
 pub use light::Light;
@@ -177,6 +178,30 @@ impl Person {
 pub fn sequence(person: &Person, start: &View, frames: usize) -> Vec<Frame> {
     views(start, frames).iter().map(|view| person.frame(view)).collect()
 }
+
+/// Where a head is turned, in degrees of yaw and pitch, that looks as far as this in a direction.
+pub fn aside(turn: Turn, degrees: f32) -> [f32; 2] {
+    match turn {
+        Turn::Left => [degrees, 0.0],
+        Turn::Right => [-degrees, 0.0],
+        Turn::Up => [0.0, -degrees],
+    }
+}
+
+/// A pose over time, as somebody does who is asked to look aside: ahead for a moment, there, holding, and back.
+/// At 20 frames a second each part takes a second and a half.
+pub fn glance<T: Clone>(turn: Turn, degrees: f32, mut seen: impl FnMut([f32; 2]) -> T) -> Vec<T> {
+    let ahead = seen([0.0, 0.0]);
+    let there: Vec<T> = (1..=STEPS).map(|i| seen(aside(turn, degrees * i as f32 / STEPS as f32))).collect();
+    let held = there.last().cloned().unwrap_or_else(|| ahead.clone());
+    let slowly = |steps: Vec<T>| steps.into_iter().flat_map(|step| [step.clone(), step]);
+    let back = slowly(there.iter().rev().cloned().collect());
+    let there = slowly(there);
+    let wait = |frame: T| std::iter::repeat_n(frame, 2 * STEPS as usize);
+    wait(ahead).chain(there).chain(wait(held)).chain(back).collect()
+}
+
+const STEPS: u16 = 15;
 
 /// The views of [`sequence`].
 pub fn views(start: &View, frames: usize) -> Vec<View> {

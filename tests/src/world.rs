@@ -243,7 +243,8 @@ impl Script {
             Step::LookOrPresentCard
             | Step::PresentCard
             | Step::PresentCardAgain { .. }
-            | Step::Look { .. } => None,
+            | Step::Look { .. }
+            | Step::Turn { .. } => None,
         }
     }
 

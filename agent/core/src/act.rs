@@ -6,11 +6,13 @@ use std::time::Duration;
 use crate::api::{Answer, Outcome, Refusal, Step};
 use crate::biometric::{FaceObservation, ModelDigest, Probe, Reference, Threshold, compare};
 use crate::card::CardIdentity;
+use crate::challenge::{Turn, Turned};
 use crate::decision::{FaceEvidence, Method};
 use crate::enrolled::{Enrolled, Role};
 use crate::event::{Draft, EventData};
 use crate::fault::Fault;
 use crate::ids::{Pepper, ReaderId, SubjectToken};
+use crate::look::Seen;
 use crate::presented::{ResidentHolder, ScannedCode};
 use crate::time::Now;
 
@@ -31,6 +33,8 @@ pub(crate) enum ActInput {
     Card(CardEvent),
     Code(ScannedCode),
     Face(FaceObservation),
+    /// Answer to [`Effect::Challenge`].
+    Turned(Turned),
     CameraGone,
     /// Answer to [`Effect::Find`].
     Found(Option<Enrolled>),
@@ -83,7 +87,9 @@ pub(crate) struct Scene<'a> {
     pub(crate) pin_rests: bool,
     pub(crate) policy_in_force: bool,
     pub(crate) operator: Option<&'a SignedIn>,
-    /// Fresh random bytes of this act, for a PIN's salt.
+    /// Seconds for a challenge; `None` when the policy allows none.
+    pub(crate) challenge: Option<u16>,
+    /// Fresh random bytes of this act, for a PIN's salt and for the directions of challenges.
     pub(crate) entropy: [u8; 16],
 }
 
@@ -102,7 +108,10 @@ impl Scene<'_> {
 #[derive(Debug)]
 pub(crate) enum Effect {
     Step(Step),
+    /// Switching the camera off ends a challenge too.
     Camera(bool),
+    /// Watch whether the head turns; the answer counts only while it is waited for.
+    Challenge(Turn),
     /// Which enrolled person has this token?
     Find(SubjectToken),
     ListStaff,
@@ -159,23 +168,24 @@ impl Out {
 }
 
 /// 1:1 comparison of one look with one reference. `None` when they were made by different models.
-pub(crate) fn verify(probes: &[Probe], reference: &Reference, rules: &FaceRules) -> Option<FaceEvidence> {
-    let score = compare(&Probe::fuse(probes)?, reference)?;
+pub(crate) fn verify(seen: &Seen, reference: &Reference, rules: &FaceRules) -> Option<FaceEvidence> {
+    let score = compare(&Probe::fuse(&seen.probes)?, reference)?;
     Some(FaceEvidence {
         score,
         threshold: rules.threshold,
-        pad: crate::biometric::PadResult::BonaFide,
+        pad: seen.pad,
+        turned: seen.turned,
         unambiguous: true,
     })
 }
 
 /// 1:N among the staff of this terminal: the best, and whether it is clearly ahead of the second.
 pub(crate) fn identify<'a>(
-    probes: &[Probe],
+    seen: &Seen,
     staff: &'a [Enrolled],
     rules: &FaceRules,
 ) -> Option<(FaceEvidence, &'a Enrolled)> {
-    let probe = Probe::fuse(probes)?;
+    let probe = Probe::fuse(&seen.probes)?;
     let mut scored: Vec<_> =
         staff.iter().filter_map(|one| Some((compare(&probe, one.reference.as_ref()?)?, one))).collect();
     scored.sort_by(|a, b| b.0.partial_cmp(&a.0).unwrap_or(std::cmp::Ordering::Equal));
@@ -185,7 +195,8 @@ pub(crate) fn identify<'a>(
     let evidence = FaceEvidence {
         score: best,
         threshold: rules.threshold,
-        pad: crate::biometric::PadResult::BonaFide,
+        pad: seen.pad,
+        turned: seen.turned,
         unambiguous: ahead,
     };
     Some((evidence, who))

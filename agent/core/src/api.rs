@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::card::CardWarning;
+use crate::challenge::Turn;
 use crate::decision::{DocumentCheck, Method, Reason};
 use crate::enrolled::Role;
 use crate::fault::Fault;
@@ -40,6 +41,9 @@ pub enum Answer {
     },
     /// "Without face": an equal way, at any moment.
     WithoutFace,
+    /// The person is not to be asked to turn the head; nobody asks why. With the consent at an enrolment it is
+    /// kept, in front of the camera it holds for this act.
+    WithoutChallenge,
     Pin {
         pin: Pin,
     },
@@ -77,6 +81,11 @@ pub enum Step {
         hint: Option<Hint>,
         taken: u8,
         wanted: u8,
+    },
+    /// Look that way, slowly; or go on without: card, PIN or staff.
+    Turn {
+        turn: Turn,
+        seconds: u16,
     },
     /// Face is out of this act; card and PIN go on.
     UseCard {
@@ -205,4 +214,7 @@ pub struct Status {
     pub policy_serial: Option<u64>,
     pub policy_in_force: bool,
     pub act_under_way: bool,
+    /// Where the person before the camera is asked to look now.
+    #[serde(default)]
+    pub challenge: Option<Turn>,
 }

@@ -198,6 +198,9 @@ pub fn compare(probe: &Probe, reference: &Reference) -> Option<ComparisonScore> 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PadResult {
     BonaFide,
+    /// Neither: never enough to accept, a reason to ask for a challenge. Only packs that measured such a band
+    /// have it.
+    Doubtful,
     Attack,
 }
 
@@ -235,6 +238,8 @@ pub struct FaceSample {
     pub probe: Probe,
     pub pad: PadResult,
     pub quality: Quality,
+    /// The whole frame was searched, so nobody else is in it; false when only the surroundings of the face were.
+    pub alone: bool,
 }
 
 /// What one camera frame shows: the only thing that leaves the inference side.
@@ -289,8 +294,12 @@ mod tests {
     #[test]
     fn nothing_biometric_is_printed() {
         let reference = Reference::enrol(&[probe(&[0.6, 0.8])]).unwrap();
-        let sample =
-            FaceSample { probe: probe(&[0.6, 0.8]), pad: PadResult::BonaFide, quality: Quality::new(70) };
+        let sample = FaceSample {
+            probe: probe(&[0.6, 0.8]),
+            pad: PadResult::BonaFide,
+            quality: Quality::new(70),
+            alone: true,
+        };
         let score = compare(&sample.probe, &reference).unwrap();
         let text = format!("{reference:?} {:?} {score:?}", FaceObservation::Usable(sample));
         for secret in ["0.6", "0.8", "1.0"] {

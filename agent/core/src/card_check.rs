@@ -63,6 +63,7 @@ impl CardCheck {
                 ActInput::Card(CardEvent::Removed)
                 | ActInput::Code(_)
                 | ActInput::Face(_)
+                | ActInput::Turned(_)
                 | ActInput::CameraGone
                 | ActInput::Found(_)
                 | ActInput::Staff(_)

@@ -30,6 +30,8 @@ pub enum Reason {
     Ambiguous,
     /// Presentation attack detection refused.
     PresentationAttack,
+    /// Presentation attack detection was in doubt, and no challenge settled it.
+    LivenessInDoubt,
     /// No frame was good enough within the time given.
     NoUsableFace,
     /// Nobody of that identity is enrolled here.
@@ -69,6 +71,8 @@ pub struct FaceEvidence {
     pub score: ComparisonScore,
     pub threshold: Threshold,
     pub pad: PadResult,
+    /// The head turned as asked, after a doubt.
+    pub turned: bool,
     /// For identification among staff: whether the best is clearly ahead of the second.
     pub unambiguous: bool,
 }
@@ -129,6 +133,11 @@ pub fn decide(evidence: &Evidence, policy_in_force: bool) -> Decision {
         Evidence::Face(face) | Evidence::CardFace(face) if face.pad == PadResult::Attack => {
             Decision::Reject(Reason::PresentationAttack)
         }
+        Evidence::Face(face) | Evidence::CardFace(face)
+            if face.pad == PadResult::Doubtful && !face.turned =>
+        {
+            Decision::Reject(Reason::LivenessInDoubt)
+        }
         Evidence::Face(face) | Evidence::CardFace(face) if !face.score.matches(face.threshold) => {
             Decision::Reject(Reason::NonMatch)
         }
@@ -154,6 +163,7 @@ mod tests {
             score: compare(&probe, &reference).unwrap(),
             threshold: Threshold::new(0.5).unwrap(),
             pad,
+            turned: false,
             unambiguous,
         }
     }
@@ -161,7 +171,7 @@ mod tests {
     #[test]
     fn every_row_of_the_decision_table() {
         use Decision::{Accept, Refer, Reject};
-        use PadResult::{Attack, BonaFide};
+        use PadResult::{Attack, BonaFide, Doubtful};
         let check = |evidence: Evidence, in_force: bool, want: Decision| {
             assert_eq!(decide(&evidence, in_force), want, "{evidence:?} {in_force}");
         };
@@ -174,6 +184,16 @@ mod tests {
         check(Evidence::Face(face(0.8, BonaFide, true)), true, Accept);
         check(Evidence::Face(face(0.8, BonaFide, false)), true, Refer(Reason::Ambiguous));
         check(Evidence::Face(face(0.8, Attack, true)), true, Reject(Reason::PresentationAttack));
+        let turned = |evidence| FaceEvidence { turned: true, ..evidence };
+        for (cosine, pad, want) in [
+            (0.8, Doubtful, Accept),
+            (0.3, Doubtful, Reject(Reason::NonMatch)),
+            (0.8, Attack, Reject(Reason::PresentationAttack)),
+        ] {
+            check(Evidence::CardFace(turned(face(cosine, pad, true))), true, want);
+        }
+        check(Evidence::CardFace(face(0.8, Doubtful, true)), true, Reject(Reason::LivenessInDoubt));
+        check(Evidence::Face(face(0.8, Doubtful, true)), true, Reject(Reason::LivenessInDoubt));
         check(Evidence::CardPin { pin_verified: true }, true, Accept);
         check(Evidence::CardPin { pin_verified: false }, true, Reject(Reason::WrongPin));
         check(Evidence::CardPin { pin_verified: true }, false, Refer(Reason::PolicyNotInForce));

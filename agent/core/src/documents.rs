@@ -9,7 +9,7 @@ mod policy;
 pub use acknowledgement::{Acknowledgement, AcknowledgementContent};
 pub use enrolment::{EnrolmentAnswer, EnrolmentRequest, EnrolmentWish};
 pub use grant::{Grant, GrantContent, PreviousChain, SUITE};
-pub use policy::{ActMode, ActPolicy, AttemptLimit, Policy, PolicyContent};
+pub use policy::{ActMode, ActPolicy, AttemptLimit, ChallengePolicy, Policy, PolicyContent};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

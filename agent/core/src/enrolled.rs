@@ -63,6 +63,8 @@ pub struct Enrolled {
     /// Absent when the person declined face and keeps to card and PIN.
     pub reference: Option<Reference>,
     pub pin: Option<PinVerifier>,
+    /// Never to be asked to turn the head: a doubt then leads straight to the other way. No reason is kept.
+    pub without_challenge: bool,
     /// Present whenever `reference` is; the terminal fills it in from what it recorded.
     pub consent: Option<Consent>,
 }

@@ -63,6 +63,7 @@ struct Candidate {
     role: Option<Role>,
     pin: Option<PinVerifier>,
     under_fourteen: bool,
+    without_challenge: bool,
     /// Staff enrolled before, to see whether the newcomer looks like one of them.
     staff: Vec<Enrolled>,
 }

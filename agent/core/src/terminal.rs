@@ -21,6 +21,7 @@ use crate::act::{CardEvent, FaceRules, SignedIn};
 use crate::api::{Answer, Refusal, Reply, Request, Status, Step};
 use crate::biometric::FaceObservation;
 use crate::chain::{Chain, ChainState, SealedEvent};
+use crate::challenge::{Turn, Turned};
 use crate::documents::{Grant, Policy};
 use crate::enrolled::Enrolled;
 use crate::event::lifecycle::{Device, DeviceDegraded, DeviceRecovered, PolicyApplied};
@@ -94,6 +95,11 @@ pub enum Input {
         captured: Boottime,
         observation: FaceObservation,
     },
+    /// What the frames of the challenge asked at this time showed.
+    Turned {
+        asked: Boottime,
+        turned: Turned,
+    },
     Camera(Result<(), Fault>),
     Reader {
         reader: ReaderId,
@@ -156,6 +162,15 @@ pub enum Output {
     Reply(Reply),
     /// Whether frames are wanted. The camera's light says the same.
     Camera(bool),
+    /// From now on frames captured since `asked` are watched for this turn only, until they showed something.
+    Challenge {
+        asked: Boottime,
+        turn: Turn,
+    },
+    /// Frames are looked at, none of a challenge is waited for; with more care for an enrolment.
+    Look {
+        enrolling: bool,
+    },
     /// Whether a card that is present or comes should be read.
     Reader(bool),
     Find {
@@ -286,6 +301,7 @@ impl Terminal {
             Input::Card { reader, event } => self.card(reader, event, now),
             Input::Code { reader, code } => self.code(reader, code, now),
             Input::Face { captured, observation } => self.face(captured, observation, now),
+            Input::Turned { asked, turned } => self.turned(asked, turned, now),
             Input::Camera(state) => self.device(None, state, now),
             Input::Reader { reader, state } => self.device(Some(reader), state, now),
             Input::Found { session, enrolled } => self.found(session, enrolled, now),
@@ -337,6 +353,7 @@ impl Terminal {
             policy_serial: self.policy.as_ref().map(Policy::serial),
             policy_in_force: self.policy_in_force(now),
             act_under_way: self.running.is_some(),
+            challenge: self.running.as_ref().and_then(|r| r.challenge).map(|(_, turn)| turn),
         }
     }
 
@@ -401,7 +418,7 @@ impl Terminal {
     fn face_rules(&self) -> Option<FaceRules> {
         let mut rules = self.pack_rules?;
         if let Some(policy) = &self.policy {
-            rules.probe_frames = policy.content().probe_frames;
+            rules.probe_frames = policy.content().probe_frames.unwrap_or(rules.probe_frames);
             rules.threshold = policy.comparison_threshold(rules.model).unwrap_or(rules.threshold);
         }
         Some(rules)

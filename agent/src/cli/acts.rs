@@ -12,11 +12,12 @@ use crate::client::{Client, Event, Session};
 use crate::text;
 
 /// Begins the act and sees it to its end. An outcome that is not a success makes the command fail.
-pub(super) async fn follow(client: &Client, request: &Request) -> anyhow::Result<()> {
+/// With `still` the person is not asked to turn the head.
+pub(super) async fn follow(client: &Client, request: &Request, still: bool) -> anyhow::Result<()> {
     let mut session = client.begin(request).await?;
     let id = session.id;
     let ended = tokio::select! {
-        ended = see_to_its_end(client, &mut session) => ended,
+        ended = see_to_its_end(client, &mut session, still) => ended,
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
     };
     if ended.is_err() {
@@ -26,7 +27,7 @@ pub(super) async fn follow(client: &Client, request: &Request) -> anyhow::Result
     ended
 }
 
-async fn see_to_its_end(client: &Client, session: &mut Session) -> anyhow::Result<()> {
+async fn see_to_its_end(client: &Client, session: &mut Session, mut still: bool) -> anyhow::Result<()> {
     let mut shown = None;
     while let Some(event) = session.next().await? {
         match event {
@@ -35,6 +36,10 @@ async fn see_to_its_end(client: &Client, session: &mut Session) -> anyhow::Resul
                 if shown.as_ref() != Some(&sentence) {
                     super::say(&sentence.to_string())?;
                     shown = Some(sentence);
+                }
+                if still && matches!(step, Step::AskConsent | Step::Look { .. }) {
+                    client.answer(session.id, &Answer::WithoutChallenge).await?;
+                    still = false;
                 }
                 if let Some(answer) = ask(step).await? {
                     client.answer(session.id, &answer).await?;
@@ -85,6 +90,7 @@ async fn ask(step: Step) -> anyhow::Result<Option<Answer>> {
             | Step::PresentCard
             | Step::PresentCardAgain { .. }
             | Step::Look { .. }
+            | Step::Turn { .. }
             | Step::UseCard { .. } => None,
         })
     });
@@ -125,7 +131,10 @@ pub(super) fn status_lines(status: &Status) -> String {
         (None, _) => "none: a person decides".to_owned(),
     };
     let camera = match status.face_pack {
-        Some(_) => fault(status.camera),
+        Some(_) => match status.challenge {
+            Some(turn) => text::act::turn(turn).to_string(),
+            None => fault(status.camera),
+        },
         None => "not in use".to_owned(),
     };
     [

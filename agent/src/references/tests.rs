@@ -31,6 +31,7 @@ fn person(token: SubjectToken) -> Enrolled {
         role: Some(Role::parse("pharmacist").unwrap()),
         reference: Reference::enrol(&[Probe::new(MODEL, features).unwrap()]),
         pin: Some(PinVerifier::new(&pin, [5; 16], NonZeroU32::new(10).unwrap())),
+        without_challenge: false,
         consent: Some(CONSENT),
     }
 }
@@ -43,6 +44,17 @@ fn raw(dir: &Path) -> Vec<u8> {
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {
     haystack.windows(needle.len()).any(|window| window == needle)
+}
+
+#[test]
+fn the_wish_never_to_be_asked_to_turn_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = References::open(dir.path(), &key(1)).unwrap();
+    for without_challenge in [true, false, true] {
+        let who = person(token(SubjectKind::Operator, "110105184903070074"));
+        store.put(&Enrolled { without_challenge, ..who.clone() }).unwrap();
+        assert_eq!(store.get(&who.token).unwrap().unwrap().without_challenge, without_challenge);
+    }
 }
 
 #[test]

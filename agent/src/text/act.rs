@@ -2,6 +2,7 @@
 //! Never blames, never says why a face was refused to somebody who may be an attacker.
 
 use zhenyin_core::api::{Outcome, Step};
+use zhenyin_core::challenge::Turn;
 use zhenyin_core::decision::{Method, Reason};
 use zhenyin_core::look::Hint;
 
@@ -23,12 +24,31 @@ pub fn step(step: &Step) -> Sentence {
         ),
         Step::Look { hint: Some(hint), .. } => self::hint(*hint),
         Step::Look { hint: None, .. } => Sentence::new("请面向屏幕", "Look at the screen"),
+        Step::Turn { turn, .. } => self::turn(*turn),
         Step::UseCard { .. } => Sentence::new("请插入本人卡并输入密码", "Use your card and PIN"),
         Step::ChoosePin => Sentence::new("请设置 6 至 12 位数字密码", "Choose a PIN of 6 to 12 digits"),
         Step::EnterPin { .. } => Sentence::new("请输入密码", "Enter your PIN"),
         Step::AskStaff { .. } => {
             Sentence::new("请工作人员核对证件与本人", "Staff: compare the person with a document")
         }
+    }
+}
+
+/// The other way stands in the same sentence: nobody must turn the head.
+pub fn turn(turn: Turn) -> Sentence {
+    match turn {
+        Turn::Left => Sentence::new(
+            "请慢慢向左看一下；不便时可用卡或请工作人员协助",
+            "Slowly look to your left; if that does not suit, use your card or ask staff",
+        ),
+        Turn::Right => Sentence::new(
+            "请慢慢向右看一下；不便时可用卡或请工作人员协助",
+            "Slowly look to your right; if that does not suit, use your card or ask staff",
+        ),
+        Turn::Up => Sentence::new(
+            "请慢慢向上看一下；不便时可用卡或请工作人员协助",
+            "Slowly look up; if that does not suit, use your card or ask staff",
+        ),
     }
 }
 
@@ -86,10 +106,12 @@ fn method_verified(method: Method) -> Sentence {
 /// For the operator's screen. The words for a refused look are the same whatever refused it.
 pub fn reason(reason: Reason) -> Sentence {
     match reason {
-        Reason::NonMatch | Reason::Ambiguous | Reason::PresentationAttack => Sentence::new(
-            "未能确认，请用卡或由工作人员协助",
-            "Not confirmed: use your card, or staff will help",
-        ),
+        Reason::NonMatch | Reason::Ambiguous | Reason::PresentationAttack | Reason::LivenessInDoubt => {
+            Sentence::new(
+                "未能确认，请用卡或由工作人员协助",
+                "Not confirmed: use your card, or staff will help",
+            )
+        }
         Reason::NoUsableFace => Sentence::new("未能看清，请工作人员协助", "No clear view: staff will help"),
         Reason::NotEnrolled => Sentence::new("此人未在本机登记", "Not enrolled on this terminal"),
         Reason::FaceDeclined => Sentence::new("不使用人脸", "Without face"),
@@ -128,6 +150,7 @@ mod tests {
     #[test]
     fn an_attacker_reads_the_same_as_a_stranger() {
         assert_eq!(reason(Reason::PresentationAttack), reason(Reason::NonMatch));
+        assert_eq!(reason(Reason::LivenessInDoubt), reason(Reason::NonMatch));
         assert_ne!(reason(Reason::WrongPin), reason(Reason::NonMatch));
     }
 }

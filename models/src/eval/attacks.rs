@@ -33,6 +33,8 @@ pub struct SpeciesReport {
     pub judged: usize,
     /// Bona fide judged as attack, or attack judged as bona fide.
     pub errors: usize,
+    /// Neither: left to a challenge, and never accepted without one.
+    pub doubtful: usize,
 }
 
 impl SpeciesReport {
@@ -88,7 +90,8 @@ fn judge_all(
         match judge(pipeline, file) {
             Some(Some(verdict)) => {
                 report.judged += 1;
-                report.errors += usize::from(verdict != truth);
+                report.doubtful += usize::from(verdict == PadResult::Doubtful);
+                report.errors += usize::from(verdict != PadResult::Doubtful && verdict != truth);
             }
             Some(None) => report.no_face += 1,
             None => report.unreadable += 1,
@@ -110,19 +113,20 @@ impl fmt::Display for PadReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:<20} {:>8} {:>8} {:>8} {:>7} {:>7} {:>9}",
-            "species", "pictures", "no face", "judged", "error", "rate", "at most"
+            "{:<20} {:>8} {:>8} {:>8} {:>8} {:>7} {:>7} {:>9}",
+            "species", "pictures", "no face", "judged", "doubtful", "error", "rate", "at most"
         )?;
         let rows = self.attacks.iter().map(|one| ("APCER", one));
         for (rate, one) in std::iter::once(("BPCER", &self.bona_fide)).chain(rows) {
             let percent = one.error_rate().map_or_else(|| "-".to_owned(), |r| format!("{:.1} %", r * 100.0));
             writeln!(
                 f,
-                "{:<20} {:>8} {:>8} {:>8} {:>7} {percent:>7} {:>7.1} %  {rate}",
+                "{:<20} {:>8} {:>8} {:>8} {:>8} {:>7} {percent:>7} {:>7.1} %  {rate}",
                 one.name,
                 one.pictures,
                 one.no_face + one.unreadable,
                 one.judged,
+                one.doubtful,
                 one.errors,
                 one.error_bound() * 100.0
             )?;

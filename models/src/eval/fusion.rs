@@ -112,16 +112,17 @@ fn sides(clips: &[Clip<'_>], frames: usize, how: Fusion) -> Vec<(Probe, Referenc
     halvings
         .filter_map(|clips| {
             let (one, other) = clips.split_at(half);
-            let probe = fused(&one.concat(), frames, how)?;
+            let probe = fused(&one.concat(), frames, how, |sample| &sample.probe)?;
             let other = other.concat();
             let enough = other.len().min(frames);
-            let reference = fused(&other, enough, how).filter(|_| enough >= frames.min(ENROLLED))?;
+            let reference = fused(&other, enough, how, |sample| &sample.kept)
+                .filter(|_| enough >= frames.min(ENROLLED))?;
             Some((probe, Reference::enrol(&[reference])?))
         })
         .collect()
 }
 
-fn fused(samples: &[&Sample], frames: usize, how: Fusion) -> Option<Probe> {
+fn fused(samples: &[&Sample], frames: usize, how: Fusion, of: impl Fn(&Sample) -> &Probe) -> Option<Probe> {
     let mut chosen = samples.get(..frames)?.to_vec();
     let times = |sample: &Sample| match how {
         Fusion::Mean | Fusion::BestHalf => 1,
@@ -132,7 +133,7 @@ fn fused(samples: &[&Sample], frames: usize, how: Fusion) -> Option<Probe> {
         chosen.truncate(frames.div_ceil(2));
     }
     let probes: Vec<_> =
-        chosen.iter().flat_map(|sample| std::iter::repeat_n(sample.probe.clone(), times(sample))).collect();
+        chosen.iter().flat_map(|sample| std::iter::repeat_n(of(sample).clone(), times(sample))).collect();
     Probe::fuse(&probes)
 }
 
@@ -152,7 +153,7 @@ mod tests {
         features[20 + place] = if quality > 50 { 0.5 } else { 2.0 };
         let probe = Probe::new(ModelDigest([0; 32]), features).unwrap();
         let reference = Reference::enrol(std::slice::from_ref(&probe)).unwrap();
-        Sample { identity, clip: Some(clip), probe, reference, quality }
+        Sample { identity, clip: Some(clip), kept: probe.clone(), probe, reference, quality }
     }
 
     fn people(count: usize) -> Vec<Sample> {

@@ -4,14 +4,15 @@
 use super::{ExpectPin, Login, open_session};
 use crate::act::{ActInput, CardEvent, Effect, Out, Scene, identify};
 use crate::api::{Answer, Outcome, Refusal, Step};
-use crate::biometric::Probe;
 use crate::card::CardIdentity;
+use crate::challenge::ChallengeEnd;
 use crate::decision::{Decision, Evidence, Method, Reason, decide};
 use crate::enrolled::Enrolled;
-use crate::event::act::{ActKind, CardFault, CardRead, FaceRecord, PadFailed, SessionDenied};
+use crate::event::act::{ActKind, CardFault, CardRead, FaceRecord, PadDoubted, PadFailed, SessionDenied};
 use crate::fault::Fault;
 use crate::ids::{SubjectKind, SubjectToken};
-use crate::look::{Look, Looked};
+use crate::look::Seen;
+use crate::watch::{Watch, Watched};
 
 #[derive(Debug)]
 pub(crate) struct ExpectCredential {
@@ -26,7 +27,7 @@ enum Face {
     Waiting,
     Open {
         staff: Vec<Enrolled>,
-        look: Look,
+        watch: Watch,
     },
     Closed(Reason),
 }
@@ -52,22 +53,18 @@ impl ExpectCredential {
         match input {
             ActInput::Staff(staff) => self.staff_listed(staff, scene, out),
             ActInput::Face(observation) => {
-                let Face::Open { look, .. } = &mut self.face else {
+                let Face::Open { watch, staff } = &mut self.face else {
                     return Login::ExpectCredential(self);
                 };
-                match look.take(observation) {
-                    Looked::More(hint) => {
-                        let (taken, wanted) = (look.taken(), look.wanted());
-                        out.step(Step::Look { hint: Some(hint), taken, wanted });
-                    }
-                    Looked::Attack => {
-                        out.record(&PadFailed { subject: None, act: ActKind::Login });
-                        out.push(Effect::FaceFailed);
-                        self.close_face(Reason::PresentationAttack, out);
-                    }
-                    Looked::Done(probes) => return self.identify(&probes, scene, out),
-                }
-                Login::ExpectCredential(self)
+                let watched = watch.observe(observation, |seen| is_exempt(seen, staff, scene), scene, out);
+                self.watched(watched, scene, out)
+            }
+            ActInput::Turned(turned) => {
+                let Face::Open { watch, .. } = &mut self.face else {
+                    return Login::ExpectCredential(self);
+                };
+                let watched = watch.turned(&turned, scene, out);
+                self.watched(watched, scene, out)
             }
             ActInput::Card(event) => self.card(event, scene, out),
             ActInput::Found(found) => self.found(found, scene, out),
@@ -75,15 +72,49 @@ impl ExpectCredential {
                 self.close_face(Reason::CameraUnavailable, out);
                 Login::ExpectCredential(self)
             }
-            ActInput::Answer(answer) => self.answer(&answer, out),
+            ActInput::Answer(answer) => self.answer(&answer, scene, out),
+            ActInput::Deadline if self.is_challenging() => {
+                self.watched(Watched::Doubt(ChallengeEnd::TimedOut), scene, out)
+            }
             ActInput::Deadline => self.give_up(Reason::TimedOut, out),
             ActInput::Code(_) | ActInput::Stored(_) => Login::ExpectCredential(self),
         }
     }
 
-    fn answer(mut self, answer: &Answer, out: &mut Out) -> Login {
+    fn watched(mut self, watched: Watched, scene: &Scene<'_>, out: &mut Out) -> Login {
+        let act = ActKind::Login;
+        match watched {
+            Watched::More => {}
+            Watched::Done(seen) => return self.identify(&seen, scene, out),
+            Watched::Attack => {
+                out.record(&PadFailed { subject: None, act });
+                out.push(Effect::FaceFailed);
+                self.close_face(Reason::PresentationAttack, out);
+            }
+            Watched::Doubt(challenge) => {
+                out.record(&PadDoubted { subject: None, act, challenge });
+                self.close_face(Reason::LivenessInDoubt, out);
+                out.deadline(WAIT_S);
+            }
+        }
+        Login::ExpectCredential(self)
+    }
+
+    fn is_challenging(&self) -> bool {
+        matches!(&self.face, Face::Open { watch, .. } if watch.is_challenging())
+    }
+
+    fn answer(mut self, answer: &Answer, scene: &Scene<'_>, out: &mut Out) -> Login {
         match answer {
             Answer::WithoutFace => self.close_face(Reason::FaceDeclined, out),
+            Answer::WithoutChallenge => {
+                let Face::Open { watch, .. } = &mut self.face else {
+                    out.refuse(Refusal::NotAsked);
+                    return Login::ExpectCredential(self);
+                };
+                let watched = watch.exempt();
+                return self.watched(watched, scene, out);
+            }
             Answer::Cancel => return self.give_up(Reason::Cancelled, out),
             Answer::Consent { .. } | Answer::Pin { .. } | Answer::Document { .. } => {
                 out.refuse(Refusal::NotAsked);
@@ -100,15 +131,15 @@ impl ExpectCredential {
                 self.close_face(Reason::NotEnrolled, out);
             } else {
                 out.push(Effect::Camera(true));
-                self.face = Face::Open { staff, look: Look::new(rules.probe_frames) };
+                self.face = Face::Open { staff, watch: Watch::new(rules.probe_frames, false) };
             }
         }
         Login::ExpectCredential(self)
     }
 
-    fn identify(mut self, probes: &[Probe], scene: &Scene<'_>, out: &mut Out) -> Login {
+    fn identify(mut self, seen: &Seen, scene: &Scene<'_>, out: &mut Out) -> Login {
         let Face::Open { staff, .. } = &self.face else { return Login::ExpectCredential(self) };
-        let found = scene.face.and_then(|rules| Some((identify(probes, staff, &rules)?, rules)));
+        let found = scene.face.and_then(|rules| Some((identify(seen, staff, &rules)?, rules)));
         let Some(((evidence, who), rules)) = found else {
             self.close_face(Reason::NotEnrolled, out);
             return Login::ExpectCredential(self);
@@ -198,4 +229,11 @@ impl ExpectCredential {
         out.finish(Outcome::NotSignedIn { reason });
         Login::Done
     }
+}
+
+/// Whether the probes are those of somebody who is never asked to turn the head. Whoever is not recognised is
+/// asked all the same: that a challenge comes must not say that the face is known.
+fn is_exempt(seen: &Seen, staff: &[Enrolled], scene: &Scene<'_>) -> bool {
+    let found = scene.face.and_then(|rules| identify(seen, staff, &rules));
+    found.is_some_and(|(face, who)| who.without_challenge && face.score.matches(face.threshold))
 }

@@ -37,7 +37,7 @@ impl ExpectPin {
                 out.push(Effect::Camera(false));
                 Login::ExpectCredential(ExpectCredential::enter(scene, out))
             }
-            ActInput::Answer(Answer::Consent { .. } | Answer::Document { .. }) => {
+            ActInput::Answer(Answer::Consent { .. } | Answer::Document { .. } | Answer::WithoutChallenge) => {
                 out.refuse(Refusal::NotAsked);
                 Login::ExpectPin(Box::new(self))
             }
@@ -45,6 +45,7 @@ impl ExpectPin {
             | ActInput::Card(CardEvent::Read(_) | CardEvent::Resident(_) | CardEvent::Failed(_))
             | ActInput::Code(_)
             | ActInput::Face(_)
+            | ActInput::Turned(_)
             | ActInput::CameraGone
             | ActInput::Found(_)
             | ActInput::Staff(_)

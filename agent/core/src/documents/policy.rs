@@ -38,6 +38,21 @@ pub struct AttemptLimit {
     pub within_seconds: u32,
 }
 
+/// Whether a doubt may be settled by looking left, right or up. A doubt that is not settled is never accepted:
+/// without a challenge it leads straight to card, PIN or staff.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChallengePolicy {
+    pub allowed: bool,
+    /// How long a person has for it.
+    pub seconds: u16,
+}
+
+impl Default for ChallengePolicy {
+    fn default() -> Self {
+        Self { allowed: true, seconds: 15 }
+    }
+}
+
 /// What a policy says, as it stands in the token. Members unknown to this build are ignored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyContent {
@@ -51,9 +66,12 @@ pub struct PolicyContent {
     /// A model that is not named keeps its pack's own threshold.
     #[serde(default)]
     pub comparison: BTreeMap<String, u16>,
-    /// Usable frames fused into one probe.
-    #[serde(default = "default_probe_frames")]
-    pub probe_frames: u8,
+    /// Usable frames fused into one probe; absent leaves it to the model pack, which was measured with its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe_frames: Option<u8>,
+    /// What follows when presentation attack detection is in doubt.
+    #[serde(default)]
+    pub challenge: ChallengePolicy,
     #[serde(default = "default_attempts")]
     pub attempts: AttemptLimit,
     /// Longest search for a face within one act.
@@ -72,7 +90,8 @@ impl PolicyContent {
             login: enforce,
             visit: enforce,
             comparison: BTreeMap::new(),
-            probe_frames: default_probe_frames(),
+            probe_frames: None,
+            challenge: ChallengePolicy::default(),
             attempts: default_attempts(),
             capture_seconds: default_capture_seconds(),
         }
@@ -101,7 +120,8 @@ impl Policy {
         let content: PolicyContent = open(KIND, token, Form::POLICY, authority)?;
         let ranges = [
             ("expires_at", content.expires_at > content.issued_at),
-            ("probe_frames", (1..=15).contains(&content.probe_frames)),
+            ("probe_frames", content.probe_frames.is_none_or(|frames| (1..=15).contains(&frames))),
+            ("challenge", (5..=60).contains(&content.challenge.seconds)),
             (
                 "attempts",
                 (1..=100).contains(&content.attempts.face) && (1..=100).contains(&content.attempts.pin),
@@ -178,10 +198,6 @@ fn is_digest(text: &str) -> bool {
     })
 }
 
-fn default_probe_frames() -> u8 {
-    3
-}
-
 fn default_attempts() -> AttemptLimit {
     AttemptLimit { face: 3, pin: 3, within_seconds: 600 }
 }
@@ -244,7 +260,8 @@ mod tests {
             assert!(matches!(error, DocumentError::Range { member, .. } if member == want), "{error}");
         };
         check(|c| c.expires_at = c.issued_at, "expires_at");
-        check(|c| c.probe_frames = 0, "probe_frames");
+        check(|c| c.probe_frames = Some(0), "probe_frames");
+        check(|c| c.challenge.seconds = 4, "challenge");
         check(|c| c.attempts.face = 0, "attempts");
         check(|c| c.capture_seconds = 0, "capture_seconds");
         check(|c| c.comparison = [(format!("sha256:{}", "01".repeat(32)), 1)].into(), "comparison");

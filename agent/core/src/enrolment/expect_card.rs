@@ -57,6 +57,7 @@ impl ExpectCard {
             ActInput::Card(CardEvent::Removed)
             | ActInput::Code(_)
             | ActInput::Face(_)
+            | ActInput::Turned(_)
             | ActInput::CameraGone
             | ActInput::Found(_)
             | ActInput::Stored(_) => Enrolment::ExpectCard(self),
@@ -83,6 +84,9 @@ impl ExpectCard {
             .is_none_or(|today| holder.id_number.birth_date().years_until(today) < ADULT_ENOUGH_FOR_FACE);
         let name = holder.name.clone();
         let role = self.role;
-        ExpectConsent::enter(Candidate { token, name, role, pin: None, under_fourteen, staff }, out)
+        ExpectConsent::enter(
+            Candidate { token, name, role, pin: None, under_fourteen, without_challenge: false, staff },
+            out,
+        )
     }
 }

@@ -27,7 +27,7 @@ impl ExpectConsent {
         Enrolment::ExpectConsent(Self { candidate })
     }
 
-    pub(super) fn handle(self, input: ActInput, scene: &Scene<'_>, out: &mut Out) -> Enrolment {
+    pub(super) fn handle(mut self, input: ActInput, scene: &Scene<'_>, out: &mut Out) -> Enrolment {
         match input {
             ActInput::Answer(Answer::Consent { agree: true }) => {
                 let subject = Some(self.candidate.token.clone());
@@ -42,6 +42,10 @@ impl ExpectConsent {
                 out.record(&ConsentRefused { subject: Some(self.candidate.token.clone()), purpose: PURPOSE });
                 without_face(self.candidate, Reason::FaceDeclined, out)
             }
+            ActInput::Answer(Answer::WithoutChallenge) => {
+                self.candidate.without_challenge = true;
+                Enrolment::ExpectConsent(self)
+            }
             ActInput::Answer(Answer::Cancel) => ended(Reason::Cancelled, out),
             ActInput::Deadline => ended(Reason::TimedOut, out),
             ActInput::Answer(Answer::Pin { .. } | Answer::Document { .. }) => {
@@ -51,6 +55,7 @@ impl ExpectConsent {
             ActInput::Card(_)
             | ActInput::Code(_)
             | ActInput::Face(_)
+            | ActInput::Turned(_)
             | ActInput::CameraGone
             | ActInput::Found(_)
             | ActInput::Staff(_)

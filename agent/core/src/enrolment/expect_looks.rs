@@ -4,15 +4,17 @@
 use super::{Candidate, Enrolment, ExpectStored, ended};
 use crate::act::{ActInput, Effect, Out, Scene, identify};
 use crate::api::{Answer, Refusal, Step};
-use crate::biometric::{Probe, Reference};
+use crate::biometric::Reference;
+use crate::challenge::ChallengeEnd;
 use crate::decision::Reason;
-use crate::event::act::{ActKind, PadFailed};
-use crate::look::{Look, Looked};
+use crate::event::act::{ActKind, PadDoubted, PadFailed};
+use crate::look::Seen;
+use crate::watch::{Watch, Watched};
 
 #[derive(Debug)]
 pub(crate) struct ExpectLooks {
     candidate: Candidate,
-    look: Look,
+    watch: Watch,
 }
 
 const WAIT_S: u64 = 60;
@@ -25,24 +27,28 @@ impl ExpectLooks {
         out.step(Step::Look { hint: None, taken: 0, wanted: rules.enrol_frames });
         out.push(Effect::Camera(true));
         out.deadline(WAIT_S);
-        Enrolment::ExpectLooks(Self { candidate, look: Look::new(rules.enrol_frames) })
+        let watch = Watch::new(rules.enrol_frames, candidate.without_challenge);
+        Enrolment::ExpectLooks(Self { candidate, watch })
     }
 
     pub(super) fn handle(mut self, input: ActInput, scene: &Scene<'_>, out: &mut Out) -> Enrolment {
         match input {
-            ActInput::Face(observation) => match self.look.take(observation) {
-                Looked::More(hint) => {
-                    let (taken, wanted) = (self.look.taken(), self.look.wanted());
-                    out.step(Step::Look { hint: Some(hint), taken, wanted });
-                    Enrolment::ExpectLooks(self)
-                }
-                Looked::Attack => {
-                    let subject = Some(self.candidate.token);
-                    out.record(&PadFailed { subject, act: ActKind::Enrolment });
-                    ended(Reason::PresentationAttack, out)
-                }
-                Looked::Done(probes) => self.enrol(&probes, scene, out),
-            },
+            ActInput::Face(observation) => {
+                let watched = self.watch.observe(observation, |_| false, scene, out);
+                self.watched(watched, scene, out)
+            }
+            ActInput::Turned(turned) => {
+                let watched = self.watch.turned(&turned, scene, out);
+                self.watched(watched, scene, out)
+            }
+            ActInput::Answer(Answer::WithoutChallenge) => {
+                self.candidate.without_challenge = true;
+                let watched = self.watch.exempt();
+                self.watched(watched, scene, out)
+            }
+            ActInput::Deadline if self.watch.is_challenging() => {
+                self.watched(Watched::Doubt(ChallengeEnd::TimedOut), scene, out)
+            }
             ActInput::CameraGone => ended(Reason::CameraUnavailable, out),
             ActInput::Deadline => ended(Reason::NoUsableFace, out),
             ActInput::Answer(Answer::Cancel) => ended(Reason::Cancelled, out),
@@ -59,10 +65,26 @@ impl ExpectLooks {
         }
     }
 
-    fn enrol(self, probes: &[Probe], scene: &Scene<'_>, out: &mut Out) -> Enrolment {
+    fn watched(self, watched: Watched, scene: &Scene<'_>, out: &mut Out) -> Enrolment {
+        let act = ActKind::Enrolment;
+        match watched {
+            Watched::More => Enrolment::ExpectLooks(self),
+            Watched::Done(seen) => self.enrol(&seen, scene, out),
+            Watched::Attack => {
+                out.record(&PadFailed { subject: Some(self.candidate.token), act });
+                ended(Reason::PresentationAttack, out)
+            }
+            Watched::Doubt(challenge) => {
+                out.record(&PadDoubted { subject: Some(self.candidate.token), act, challenge });
+                ended(Reason::LivenessInDoubt, out)
+            }
+        }
+    }
+
+    fn enrol(self, seen: &Seen, scene: &Scene<'_>, out: &mut Out) -> Enrolment {
         let Some(rules) = scene.face else { return ended(Reason::CameraUnavailable, out) };
         if self.candidate.role.is_some() {
-            let colleague = identify(probes, &self.candidate.staff, &rules);
+            let colleague = identify(seen, &self.candidate.staff, &rules);
             let similar = colleague.is_some_and(|(face, who)| {
                 who.token != self.candidate.token && face.score.matches(face.threshold)
             });
@@ -70,7 +92,10 @@ impl ExpectLooks {
                 return ended(Reason::SimilarToEnrolled, out);
             }
         }
-        match Reference::enrol(probes) {
+        if seen.turned {
+            out.push(Effect::FaceSucceeded);
+        }
+        match Reference::enrol(&seen.probes) {
             Some(reference) => ExpectStored::enter(self.candidate, Some(reference), scene, out),
             None => ended(Reason::NoUsableFace, out),
         }

@@ -38,13 +38,14 @@ impl ExpectPin {
             }
             ActInput::Answer(Answer::Cancel) => ended(Reason::Cancelled, out),
             ActInput::Deadline => ended(Reason::TimedOut, out),
-            ActInput::Answer(Answer::Consent { .. } | Answer::Document { .. }) => {
+            ActInput::Answer(Answer::Consent { .. } | Answer::Document { .. } | Answer::WithoutChallenge) => {
                 out.refuse(Refusal::NotAsked);
                 Enrolment::ExpectPin(self)
             }
             ActInput::Card(_)
             | ActInput::Code(_)
             | ActInput::Face(_)
+            | ActInput::Turned(_)
             | ActInput::CameraGone
             | ActInput::Found(_)
             | ActInput::Staff(_)

@@ -44,6 +44,7 @@ impl ExpectStored {
             role: candidate.role,
             reference,
             pin: candidate.pin,
+            without_challenge: candidate.without_challenge,
             consent: None,
         })));
         out.deadline(WAIT_S);
@@ -67,6 +68,7 @@ impl ExpectStored {
             ActInput::Answer(
                 Answer::Consent { .. }
                 | Answer::WithoutFace
+                | Answer::WithoutChallenge
                 | Answer::Pin { .. }
                 | Answer::Document { .. }
                 | Answer::Cancel,
@@ -77,6 +79,7 @@ impl ExpectStored {
             ActInput::Card(_)
             | ActInput::Code(_)
             | ActInput::Face(_)
+            | ActInput::Turned(_)
             | ActInput::CameraGone
             | ActInput::Found(_)
             | ActInput::Staff(_) => Enrolment::ExpectStored(self),

@@ -5,8 +5,9 @@ use serde::Serialize;
 
 use super::{Draft, EventData, EventKind};
 use crate::api::DocumentKind;
-use crate::biometric::ModelDigest;
+use crate::biometric::{ModelDigest, PadResult};
 use crate::card::{CardIdentity, CardWarning};
+use crate::challenge::ChallengeEnd;
 use crate::decision::{FaceEvidence, Method, Reason};
 use crate::enrolled::Role;
 use crate::fault::Fault;
@@ -25,17 +26,27 @@ macro_rules! event {
     };
 }
 
-/// What of a face comparison may be kept: the bucket, the PAD verdict and which model made it.
+/// What of a face comparison may be kept: the bucket, the PAD verdict, the challenge that settled a doubt, and
+/// which model made it.
 #[derive(Clone, Debug, Serialize)]
 pub struct FaceRecord {
     pub scorebucket: u8,
     pub pad: &'static str,
+    /// `passed` when the head turned as asked; absent when it was not asked to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub challenge: Option<ChallengeEnd>,
     pub model: String,
 }
 
 impl FaceRecord {
     pub fn of(evidence: &FaceEvidence, model: ModelDigest) -> Self {
-        Self { scorebucket: evidence.bucket().value(), pad: "pass", model: model.short() }
+        let pad = match evidence.pad {
+            PadResult::BonaFide => "pass",
+            PadResult::Doubtful => "doubt",
+            PadResult::Attack => "fail",
+        };
+        let challenge = evidence.turned.then_some(ChallengeEnd::Passed);
+        Self { scorebucket: evidence.bucket().value(), pad, challenge, model: model.short() }
     }
 }
 
@@ -100,6 +111,18 @@ pub struct PadFailed {
     pub act: ActKind,
 }
 event!(PadFailed, "pad.failed.v1");
+
+/// Presentation attack detection was in doubt, and no challenge settled it. Nobody is accused.
+#[derive(Clone, Debug, Serialize)]
+pub struct PadDoubted {
+    /// The claimed identity, when a card made a claim.
+    #[serde(skip)]
+    pub subject: Option<SubjectToken>,
+    pub act: ActKind,
+    /// Why it was not settled.
+    pub challenge: ChallengeEnd,
+}
+event!(PadDoubted, "pad.doubted.v1");
 
 /// A card was read completely.
 #[derive(Clone, Debug, Serialize)]
@@ -284,6 +307,9 @@ pub const KINDS: &[EventKind] = &[
     }),
     kind::<SessionClosed>(|| of(&SessionClosed { subject: who("op"), cause: CloseCause::SignedOut })),
     kind::<PadFailed>(|| of(&PadFailed { subject: None, act: ActKind::Login })),
+    kind::<PadDoubted>(|| {
+        of(&PadDoubted { subject: None, act: ActKind::Login, challenge: ChallengeEnd::NotFollowed })
+    }),
     kind::<CardRead>(|| {
         of(&CardRead {
             subject: who("cd"),
@@ -321,7 +347,7 @@ pub const KINDS: &[EventKind] = &[
         })
     }),
     kind::<VisitRetried>(|| {
-        let face = FaceRecord { scorebucket: 3, pad: "pass", model: "sha256:1f3a9c0e".into() };
+        let face = FaceRecord { scorebucket: 3, ..face().expect("an example") };
         of(&VisitRetried { subject: who("pt"), reason: Reason::NonMatch, face })
     }),
     kind::<ConsentGranted>(|| {
@@ -351,5 +377,6 @@ fn who(prefix: &str) -> Option<SubjectToken> {
 }
 
 fn face() -> Option<FaceRecord> {
-    Some(FaceRecord { scorebucket: 9, pad: "pass", model: "sha256:1f3a9c0e".into() })
+    let challenge = Some(ChallengeEnd::Passed);
+    Some(FaceRecord { scorebucket: 9, pad: "doubt", challenge, model: "sha256:1f3a9c0e".into() })
 }

@@ -7,6 +7,7 @@ use crate::act::{ActInput, CardEvent, Effect, Out, Scene};
 use crate::api::{Answer, Outcome, Refusal, Reply, Request};
 use crate::biometric::FaceObservation;
 use crate::card_check::CardCheck;
+use crate::challenge::{Turn, Turned};
 use crate::desk::{Login, sign_out};
 use crate::enrolled::{Consent, Enrolled};
 use crate::enrolment::Enrolment;
@@ -26,11 +27,19 @@ pub(super) struct Running {
     pub(super) deadline: Option<Boottime>,
     /// Since when the act looks; a frame from before shows whoever was there for the act before.
     looks_since: Option<Boottime>,
+    /// The challenge whose answer is waited for, and since when.
+    pub(super) challenge: Option<(Boottime, Turn)>,
     entropy: [u8; 16],
     /// What has been recorded of it.
     events: Vec<Sequence>,
     /// The event that recorded the person's consent.
     consent: Option<Consent>,
+}
+
+impl Running {
+    fn is_enrolment(&self) -> bool {
+        matches!(self.act, Act::Enrolment(_))
+    }
 }
 
 #[derive(Debug)]
@@ -81,6 +90,7 @@ impl Terminal {
             act: Act::Done,
             deadline: None,
             looks_since: None,
+            challenge: None,
             entropy,
             events: Vec::new(),
             consent: None,
@@ -132,6 +142,19 @@ impl Terminal {
         }
     }
 
+    /// An answer to another challenge than the one under way is late and counts for nothing.
+    pub(super) fn turned(&mut self, asked: Boottime, turned: Turned, now: Now) {
+        let Some(running) = &mut self.running else { return };
+        if running.challenge.is_some_and(|(since, _)| since == asked) {
+            running.challenge = None;
+            // Whatever comes next, nothing of the turn may count as a look ahead.
+            running.looks_since = running.looks_since.map(|_| now.boottime);
+            let enrolling = running.is_enrolment();
+            self.outputs.push_back(Output::Look { enrolling });
+            let _ = self.drive(ActInput::Turned(turned), now);
+        }
+    }
+
     pub(super) fn camera_gone(&mut self, now: Now) {
         let _ = self.drive(ActInput::CameraGone, now);
     }
@@ -161,6 +184,9 @@ impl Terminal {
     /// Ends the act without an outcome of its own: something prevented a decision.
     pub(super) fn abort_act(&mut self, fault: Fault) {
         if let Some(running) = self.running.take() {
+            if running.challenge.is_some() {
+                self.outputs.push_back(Output::Look { enrolling: false });
+            }
             self.outputs.push_back(Output::Camera(false));
             self.outputs.push_back(Output::Reader(false));
             self.outputs.push_back(Output::Reply(Reply {
@@ -205,6 +231,12 @@ impl Terminal {
             face_rests: self.face_limit.resting(now.boottime),
             pin_rests: self.pin_limit.resting(now.boottime),
             policy_in_force: self.policy_in_force(now),
+            challenge: self
+                .policy
+                .as_ref()
+                .map(|p| p.content().challenge)
+                .filter(|c| c.allowed)
+                .map(|c| c.seconds),
             operator: self.operator.as_ref(),
             entropy,
         }
@@ -220,7 +252,16 @@ impl Terminal {
                 Effect::Step(step) => self.outputs.push_back(Output::Step { session, step }),
                 Effect::Camera(wanted) => {
                     running.looks_since = wanted.then_some(now.boottime);
+                    if running.challenge.take().is_some() || wanted {
+                        let enrolling = wanted && running.is_enrolment();
+                        self.outputs.push_back(Output::Look { enrolling });
+                    }
                     self.outputs.push_back(Output::Camera(wanted));
+                }
+                Effect::Challenge(turn) => {
+                    let asked = now.boottime;
+                    running.challenge = Some((asked, turn));
+                    self.outputs.push_back(Output::Challenge { asked, turn });
                 }
                 Effect::Find(token) => self.outputs.push_back(Output::Find { session, token }),
                 Effect::ListStaff => self.outputs.push_back(Output::ListStaff { session }),

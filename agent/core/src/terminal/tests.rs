@@ -1,5 +1,8 @@
 //! Scenarios and random walks through the terminal's public seam: inputs in, outputs out.
 
+mod challenge;
+mod devices;
+mod limits;
 mod presented;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,6 +42,7 @@ struct Desk {
     refused: Vec<Refusal>,
     session: Option<SessionId>,
     camera: bool,
+    challenge: Option<(Boottime, Turn)>,
     auto_commit: bool,
 }
 
@@ -80,13 +84,7 @@ impl Desk {
             boot: BootId(Uuid::from_u128(9)),
             pepper: Pepper::new([5; 32]),
             policy: Some(policy),
-            face: Some(FaceRules {
-                model: MODEL,
-                threshold: Threshold::new(0.5).unwrap(),
-                margin: FaceRules::MARGIN,
-                probe_frames: 3,
-                enrol_frames: 3,
-            }),
+            face: Some(rules()),
             jitter: 1,
             agent: "test".into(),
         };
@@ -102,6 +100,7 @@ impl Desk {
             refused: vec![],
             session: None,
             camera: false,
+            challenge: None,
             auto_commit: true,
         };
         desk.drain();
@@ -155,6 +154,8 @@ impl Desk {
                     self.terminal.handle(Input::Stored { session, result: Ok(()) }, self.now);
                 }
                 Output::Camera(wanted) => self.camera = wanted,
+                Output::Challenge { asked, turn } => self.challenge = Some((asked, turn)),
+                Output::Look { .. } => self.challenge = None,
                 Output::Reader(_)
                 | Output::LoadFrontier { .. }
                 | Output::LoadBatch { .. }
@@ -196,8 +197,7 @@ impl Desk {
 
     fn look(&mut self, person: usize, pad: PadResult, frames: usize) {
         for _ in 0..frames {
-            let sample = FaceSample { probe: probe(person), pad, quality: Quality::new(80) };
-            self.frame(FaceObservation::Usable(sample));
+            self.frame(FaceObservation::Usable(sample(person, pad)));
         }
     }
 
@@ -237,11 +237,25 @@ fn at(seconds: u64) -> Boottime {
     Boottime(Duration::from_secs(seconds))
 }
 
+fn rules() -> FaceRules {
+    FaceRules {
+        model: MODEL,
+        threshold: Threshold::new(0.5).unwrap(),
+        margin: FaceRules::MARGIN,
+        probe_frames: 3,
+        enrol_frames: 3,
+    }
+}
+
 /// Unit vectors of different people are far apart.
 fn probe(person: usize) -> Probe {
     let mut features = vec![0.05; 8];
     features[person % 8] = 1.0;
     Probe::new(MODEL, features).unwrap()
+}
+
+fn sample(person: usize, pad: PadResult) -> FaceSample {
+    FaceSample { probe: probe(person), pad, quality: Quality::new(80), alone: true }
 }
 
 fn identity(person: usize) -> CardIdentity {
@@ -455,57 +469,12 @@ fn a_frame_of_the_act_before_never_counts_for_the_next() {
     desk.pass(1);
     desk.begin(Request::StaffLogin);
     for captured in [before, before, before] {
-        let sample = FaceSample { probe: probe(0), pad: PadResult::BonaFide, quality: Quality::new(80) };
-        desk.put(Input::Face { captured, observation: FaceObservation::Usable(sample) });
+        let observation = FaceObservation::Usable(sample(0, PadResult::BonaFide));
+        desk.put(Input::Face { captured, observation });
     }
     assert_eq!(desk.replies.len(), 1, "nobody is signed in by an old frame");
     desk.look(0, PadResult::BonaFide, 3);
     assert!(matches!(desk.last(), Outcome::SignedIn { .. }), "the control: new frames do count");
-}
-
-#[test]
-fn a_camera_that_failed_is_tried_again_by_a_later_act() {
-    let mut desk = Desk::new();
-    desk.enrol_staff(0);
-    desk.begin(Request::StaffLogin);
-    desk.put(Input::Camera(Err(Fault::CameraLost)));
-    assert_eq!(desk.steps.last(), Some(&Step::UseCard { reason: Reason::CameraUnavailable }));
-    desk.answer(Answer::Cancel);
-    desk.begin(Request::StaffLogin);
-    assert!(!desk.camera, "not at once");
-    desk.answer(Answer::Cancel);
-    desk.pass(11);
-    desk.begin(Request::StaffLogin);
-    assert!(desk.camera, "but after a while");
-    desk.put(Input::Camera(Err(Fault::CameraAbsent)));
-    assert_eq!(desk.steps.last(), Some(&Step::UseCard { reason: Reason::CameraUnavailable }));
-    desk.answer(Answer::Cancel);
-    desk.pass(11);
-    desk.begin(Request::StaffLogin);
-    desk.put(Input::Camera(Ok(())));
-    desk.look(0, PadResult::BonaFide, 3);
-    assert!(matches!(desk.last(), Outcome::SignedIn { .. }));
-    let told = |kind: &str| desk.kinds().iter().filter(|k| *k == kind).count();
-    assert_eq!((told("device.degraded.v1"), told("device.recovered.v1")), (1, 1), "one trouble, one record");
-}
-
-#[test]
-fn many_failed_looks_give_the_face_a_rest() {
-    let mut desk = Desk::new();
-    desk.enrol_staff(0);
-    let limit = PolicyContent::new(1, WallTime(0), WallTime(1)).attempts.face;
-    for _ in 0..limit {
-        desk.begin(Request::StaffLogin);
-        desk.look(1, PadResult::BonaFide, 3);
-        desk.answer(Answer::Cancel);
-    }
-    desk.begin(Request::StaffLogin);
-    assert_eq!(desk.steps.last(), Some(&Step::UseCard { reason: Reason::AttemptLimit }));
-    assert!(!desk.camera);
-    desk.answer(Answer::Cancel);
-    desk.pass(31);
-    desk.begin(Request::StaffLogin);
-    assert!(desk.camera);
 }
 
 #[test]
@@ -519,7 +488,7 @@ fn a_clock_that_is_set_back_is_recorded_once() {
 
 /// One random thing that happens.
 fn happenings() -> impl Strategy<Value = u8> {
-    0_u8..26
+    0_u8..29
 }
 
 fn happen(desk: &mut Desk, code: u8) {
@@ -546,6 +515,9 @@ fn happen(desk: &mut Desk, code: u8) {
         22 => desk.commit(),
         23 => desk.card_event(presented::resident(person)),
         24 => desk.put(presented::scan("1")),
+        25 => desk.look(0, PadResult::Doubtful, 3),
+        26 => desk.turned(Turned::AsAsked(vec![probe(person)])),
+        27 => desk.answer(Answer::WithoutChallenge),
         _ => desk.frame(FaceObservation::Unusable { hint: QualityHint::TooDark, quality: Quality::new(3) }),
     }
 }

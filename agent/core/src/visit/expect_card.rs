@@ -53,12 +53,18 @@ impl ExpectCard {
                 out.finish(Outcome::NotVerified { reason: Reason::TimedOut });
                 Visit::Done
             }
-            ActInput::Answer(Answer::Consent { .. } | Answer::Pin { .. } | Answer::Document { .. }) => {
+            ActInput::Answer(
+                Answer::Consent { .. }
+                | Answer::Pin { .. }
+                | Answer::Document { .. }
+                | Answer::WithoutChallenge,
+            ) => {
                 out.refuse(Refusal::NotAsked);
                 Visit::ExpectCard(self)
             }
             ActInput::Card(CardEvent::Removed)
             | ActInput::Face(_)
+            | ActInput::Turned(_)
             | ActInput::CameraGone
             | ActInput::Found(_)
             | ActInput::Staff(_)

@@ -4,16 +4,18 @@
 use super::{ExpectStaff, Patient, Visit};
 use crate::act::{ActInput, Effect, FaceRules, Out, Scene, verify};
 use crate::api::{Answer, Outcome, Refusal, Step};
-use crate::biometric::{Probe, Reference};
+use crate::biometric::Reference;
+use crate::challenge::ChallengeEnd;
 use crate::decision::{Decision, Evidence, FaceEvidence, Method, Reason, decide};
-use crate::event::act::{ActKind, FaceRecord, PadFailed, VisitRetried, VisitVerified};
-use crate::look::{Look, Looked};
+use crate::event::act::{ActKind, FaceRecord, PadDoubted, PadFailed, VisitRetried, VisitVerified};
+use crate::look::Seen;
+use crate::watch::{Watch, Watched};
 
 #[derive(Debug)]
 pub(crate) struct ExpectFace {
     patient: Patient,
     reference: Reference,
-    look: Look,
+    watch: Watch,
     looks_left: u8,
 }
 
@@ -23,11 +25,19 @@ const WAIT_S: u64 = 20;
 const LOOKS: u8 = 2;
 
 impl ExpectFace {
-    pub(super) fn enter(patient: Patient, reference: Reference, rules: &FaceRules, out: &mut Out) -> Visit {
+    /// `exempt`: the patient is never asked to turn the head.
+    pub(super) fn enter(
+        patient: Patient,
+        reference: Reference,
+        exempt: bool,
+        rules: &FaceRules,
+        out: &mut Out,
+    ) -> Visit {
         out.step(Step::Look { hint: None, taken: 0, wanted: rules.probe_frames });
         out.push(Effect::Camera(true));
         out.deadline(WAIT_S);
-        Visit::ExpectFace(Self { patient, reference, look: Look::new(rules.probe_frames), looks_left: LOOKS })
+        let watch = Watch::new(rules.probe_frames, exempt);
+        Visit::ExpectFace(Self { patient, reference, watch, looks_left: LOOKS })
     }
 
     pub(super) fn patient(&self) -> &Patient {
@@ -36,19 +46,21 @@ impl ExpectFace {
 
     pub(super) fn handle(mut self, input: ActInput, scene: &Scene<'_>, out: &mut Out) -> Visit {
         match input {
-            ActInput::Face(observation) => match self.look.take(observation) {
-                Looked::More(hint) => {
-                    let (taken, wanted) = (self.look.taken(), self.look.wanted());
-                    out.step(Step::Look { hint: Some(hint), taken, wanted });
-                    Visit::ExpectFace(self)
-                }
-                Looked::Attack => {
-                    let subject = Some(self.patient.token.clone());
-                    out.record(&PadFailed { subject, act: ActKind::Visit });
-                    self.hand_to_staff(Reason::PresentationAttack, out)
-                }
-                Looked::Done(probes) => self.compare(&probes, scene, out),
-            },
+            ActInput::Face(observation) => {
+                let watched = self.watch.observe(observation, |_| false, scene, out);
+                self.watched(watched, scene, out)
+            }
+            ActInput::Turned(turned) => {
+                let watched = self.watch.turned(&turned, scene, out);
+                self.watched(watched, scene, out)
+            }
+            ActInput::Answer(Answer::WithoutChallenge) => {
+                let watched = self.watch.exempt();
+                self.watched(watched, scene, out)
+            }
+            ActInput::Deadline if self.watch.is_challenging() => {
+                self.watched(Watched::Doubt(ChallengeEnd::TimedOut), scene, out)
+            }
             ActInput::CameraGone => self.hand_to_staff(Reason::CameraUnavailable, out),
             ActInput::Deadline => self.hand_to_staff(Reason::NoUsableFace, out),
             ActInput::Answer(Answer::WithoutFace) => self.hand_to_staff(Reason::FaceDeclined, out),
@@ -65,8 +77,24 @@ impl ExpectFace {
         }
     }
 
-    fn compare(self, probes: &[Probe], scene: &Scene<'_>, out: &mut Out) -> Visit {
-        let evidence = scene.face.and_then(|rules| Some((verify(probes, &self.reference, &rules)?, rules)));
+    fn watched(self, watched: Watched, scene: &Scene<'_>, out: &mut Out) -> Visit {
+        let (subject, act) = (Some(self.patient.token.clone()), ActKind::Visit);
+        match watched {
+            Watched::More => Visit::ExpectFace(self),
+            Watched::Done(seen) => self.compare(&seen, scene, out),
+            Watched::Attack => {
+                out.record(&PadFailed { subject, act });
+                self.hand_to_staff(Reason::PresentationAttack, out)
+            }
+            Watched::Doubt(challenge) => {
+                out.record(&PadDoubted { subject, act, challenge });
+                self.hand_to_staff(Reason::LivenessInDoubt, out)
+            }
+        }
+    }
+
+    fn compare(self, seen: &Seen, scene: &Scene<'_>, out: &mut Out) -> Visit {
+        let evidence = scene.face.and_then(|rules| Some((verify(seen, &self.reference, &rules)?, rules)));
         let Some((evidence, rules)) = evidence else {
             return self.hand_to_staff(Reason::NotEnrolled, out);
         };
@@ -93,6 +121,9 @@ impl ExpectFace {
             document: None,
             reason: None,
         });
+        if evidence.turned {
+            out.push(Effect::FaceSucceeded);
+        }
         let name = self.patient.masked_name();
         out.finish(Outcome::Verified { subject: self.patient.token, name, method: Method::CardFace });
         Visit::Done
@@ -101,7 +132,7 @@ impl ExpectFace {
     fn look_again(mut self, reason: Reason, face: FaceRecord, rules: &FaceRules, out: &mut Out) -> Visit {
         out.record(&VisitRetried { subject: Some(self.patient.token.clone()), reason, face });
         self.looks_left -= 1;
-        self.look = Look::new(rules.probe_frames);
+        self.watch = self.watch.again(rules.probe_frames);
         out.step(Step::Look { hint: None, taken: 0, wanted: rules.probe_frames });
         out.deadline(WAIT_S);
         Visit::ExpectFace(self)

@@ -31,13 +31,19 @@ impl ExpectReference {
             }
             ActInput::Answer(Answer::Cancel) => self.patient.unverified(Reason::Cancelled, scene, out),
             ActInput::Deadline => self.patient.unverified(Reason::TimedOut, scene, out),
-            ActInput::Answer(Answer::Consent { .. } | Answer::Pin { .. } | Answer::Document { .. }) => {
+            ActInput::Answer(
+                Answer::Consent { .. }
+                | Answer::Pin { .. }
+                | Answer::Document { .. }
+                | Answer::WithoutChallenge,
+            ) => {
                 out.refuse(Refusal::NotAsked);
                 Visit::ExpectReference(self)
             }
             ActInput::Card(_)
             | ActInput::Code(_)
             | ActInput::Face(_)
+            | ActInput::Turned(_)
             | ActInput::CameraGone
             | ActInput::Staff(_)
             | ActInput::Stored(_) => Visit::ExpectReference(self),
@@ -52,9 +58,10 @@ impl ExpectReference {
             return ExpectStaff::enter(self.patient, Reason::CameraUnavailable, out);
         };
         // A reference of another model cannot be compared: the person enrols again when they like.
+        let exempt = found.as_ref().is_some_and(|e| e.without_challenge);
         let reference = found.and_then(|e| e.reference).filter(|r| r.model() == rules.model);
         match reference {
-            Some(reference) => ExpectFace::enter(self.patient, reference, &rules, out),
+            Some(reference) => ExpectFace::enter(self.patient, reference, exempt, &rules, out),
             None => ExpectStaff::enter(self.patient, Reason::NotEnrolled, out),
         }
     }

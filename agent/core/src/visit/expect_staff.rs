@@ -39,13 +39,14 @@ impl ExpectStaff {
                 self.patient.unverified(reason, scene, out)
             }
             ActInput::Answer(Answer::WithoutFace) => Visit::ExpectStaff(self),
-            ActInput::Answer(Answer::Consent { .. } | Answer::Pin { .. }) => {
+            ActInput::Answer(Answer::Consent { .. } | Answer::Pin { .. } | Answer::WithoutChallenge) => {
                 out.refuse(Refusal::NotAsked);
                 Visit::ExpectStaff(self)
             }
             ActInput::Card(_)
             | ActInput::Code(_)
             | ActInput::Face(_)
+            | ActInput::Turned(_)
             | ActInput::CameraGone
             | ActInput::Found(_)
             | ActInput::Staff(_)

@@ -1,0 +1,189 @@
+//! A doubt about liveness: asked to look aside, judged, and never without another way.
+
+use super::*;
+use crate::challenge::{Turn, Turned};
+use crate::documents::ChallengePolicy;
+
+impl Desk {
+    /// The frames of the challenge under way showed this.
+    pub(super) fn turned(&mut self, turned: Turned) {
+        if let Some((asked, _)) = self.challenge {
+            self.put(Input::Turned { asked, turned });
+        }
+    }
+
+    fn doubt(&mut self, person: usize) {
+        self.look(person, PadResult::Doubtful, 3);
+    }
+
+    /// The newest event of this kind, as JSON.
+    fn event(&self, kind: &str) -> String {
+        let mut of_kind =
+            self.journal.iter().rev().filter(|e| kind_unverified(&e.jws).as_deref() == Some(kind));
+        let event = of_kind.next().unwrap_or_else(|| panic!("no {kind}"));
+        String::from_utf8(crate::jws::payload_unverified(&event.jws).unwrap()).unwrap()
+    }
+}
+
+fn as_asked(person: usize) -> Turned {
+    Turned::AsAsked(vec![probe(person), probe(person), probe(person)])
+}
+
+/// A desk with one member of staff and one patient who uses the face.
+fn desk_with_people(policy: ChallengePolicy) -> Desk {
+    let challenge = policy;
+    let content = PolicyContent { challenge, ..PolicyContent::new(1, WallTime(0), WallTime(i64::MAX / 4)) };
+    let mut desk = Desk::with_policy(content);
+    desk.enrol_staff(0);
+    desk.begin(Request::StaffLogin);
+    desk.look(0, PadResult::BonaFide, 3);
+    desk.begin(Request::PatientEnrolment);
+    desk.card(1);
+    desk.answer(Answer::Consent { agree: true });
+    desk.look(1, PadResult::BonaFide, 3);
+    assert!(matches!(desk.last(), Outcome::Enrolled { face: true, .. }));
+    desk
+}
+
+fn visit(desk: &mut Desk) {
+    desk.begin(Request::PatientVisit);
+    desk.card(1);
+}
+
+/// What is shown and told after a doubtful look and `then`.
+fn check(policy: ChallengePolicy, then: impl FnOnce(&mut Desk), recorded: &str) {
+    let mut desk = desk_with_people(policy);
+    visit(&mut desk);
+    desk.doubt(1);
+    then(&mut desk);
+    assert_eq!(desk.steps.last(), Some(&Step::AskStaff { reason: Reason::LivenessInDoubt }), "{recorded}");
+    assert!(!desk.camera && desk.challenge.is_none(), "{recorded}");
+    let event = desk.event("pad.doubted.v1");
+    assert!(event.contains(&format!(r#""challenge":"{recorded}""#)), "{event}");
+    desk.answer(Answer::Document { document: DocumentKind::ResidentId, check: DocumentCheck::Match });
+    assert!(matches!(desk.last(), Outcome::Verified { method: Method::StaffDocument, .. }), "no dead end");
+
+    let mut desk = desk_with_people(policy);
+    desk.begin(Request::StaffLogin);
+    desk.doubt(0);
+    desk.card(0);
+    desk.pin("135790");
+    assert!(matches!(desk.last(), Outcome::SignedIn { method: Method::CardPin, .. }), "no dead end");
+}
+
+#[test]
+fn a_doubt_is_settled_by_the_head_that_turns_as_asked() {
+    let mut desk = desk_with_people(ChallengePolicy::default());
+    visit(&mut desk);
+    desk.doubt(1);
+    assert!(matches!(desk.steps.last(), Some(Step::Turn { .. })));
+    assert_eq!(desk.terminal.status(desk.now).challenge, desk.challenge.map(|(_, turn)| turn));
+    desk.turned(as_asked(1));
+    assert!(matches!(desk.last(), Outcome::Verified { method: Method::CardFace, .. }));
+    let event = desk.event("visit.verified.v1");
+    assert!(event.contains(r#""challenge":"passed""#) && event.contains(r#""pad":"doubt""#), "{event}");
+
+    desk.begin(Request::StaffLogin);
+    desk.doubt(0);
+    desk.turned(as_asked(0));
+    assert!(matches!(desk.last(), Outcome::SignedIn { method: Method::Face, .. }));
+    assert_eq!(desk.terminal.status(desk.now).challenge, None);
+}
+
+#[test]
+fn a_doubt_that_is_not_settled_leads_to_the_other_way() {
+    use Turned::{Flat, Interrupted, NotFollowed, WrongWay};
+    let on = ChallengePolicy::default();
+    check(on, |d| d.turned(WrongWay), "wrong-way");
+    check(on, |d| d.turned(Flat), "flat");
+    check(on, |d| (0..3).for_each(|_| d.turned(Interrupted)), "interrupted");
+    check(on, |d| (0..3).for_each(|_| d.turned(NotFollowed)), "not-followed");
+    check(on, |d| d.turned(as_asked(2)), "another-face");
+    check(on, |d| d.turned(Turned::AsAsked(vec![])), "another-face");
+    check(on, |d| d.pass(u64::from(on.seconds)), "timed-out");
+    check(on, |d| d.answer(Answer::WithoutChallenge), "declined");
+    check(ChallengePolicy { allowed: false, ..on }, |_| {}, "not-asked");
+}
+
+#[test]
+fn a_late_or_foreign_turn_counts_for_nothing() {
+    let mut desk = desk_with_people(ChallengePolicy::default());
+    visit(&mut desk);
+    desk.doubt(1);
+    let (asked, _) = desk.challenge.unwrap();
+    desk.put(Input::Turned { asked: asked.after(Duration::from_nanos(1)), turned: as_asked(1) });
+    desk.look(1, PadResult::BonaFide, 10);
+    assert!(matches!(desk.steps.last(), Some(Step::Turn { .. })), "nor does a look");
+    desk.pass(20);
+    desk.put(Input::Turned { asked, turned: as_asked(1) });
+    assert_eq!(desk.steps.last(), Some(&Step::AskStaff { reason: Reason::LivenessInDoubt }));
+}
+
+#[test]
+fn a_turn_does_not_make_a_stranger_known() {
+    let mut desk = desk_with_people(ChallengePolicy::default());
+    visit(&mut desk);
+    for _ in 0..2 {
+        desk.doubt(2);
+        assert!(matches!(desk.steps.last(), Some(Step::Turn { .. })), "asked whether known or not");
+        desk.turned(as_asked(2));
+    }
+    assert_eq!(desk.steps.last(), Some(&Step::AskStaff { reason: Reason::NonMatch }));
+}
+
+#[test]
+fn whoever_said_so_is_never_asked_to_turn() {
+    let mut desk = Desk::new();
+    desk.begin(Request::StaffEnrolment { role: Role::parse("nurse").unwrap() });
+    desk.card(0);
+    desk.answer(Answer::WithoutChallenge);
+    desk.answer(Answer::Consent { agree: true });
+    desk.pin("135790");
+    desk.look(0, PadResult::BonaFide, 3);
+    desk.begin(Request::StaffLogin);
+    desk.doubt(0);
+    assert_eq!(desk.steps.last(), Some(&Step::UseCard { reason: Reason::LivenessInDoubt }));
+    desk.answer(Answer::Cancel);
+    desk.begin(Request::StaffLogin);
+    desk.look(0, PadResult::BonaFide, 3);
+    assert!(matches!(desk.last(), Outcome::SignedIn { method: Method::Face, .. }), "the face still works");
+}
+
+#[test]
+fn declining_does_not_draw_the_direction_again_and_again() {
+    let mut desk = desk_with_people(ChallengePolicy::default());
+    let limit = PolicyContent::new(1, WallTime(0), WallTime(1)).attempts.face;
+    for _ in 0..limit {
+        visit(&mut desk);
+        desk.doubt(1);
+        assert!(matches!(desk.steps.last(), Some(Step::Turn { .. })));
+        desk.answer(Answer::Cancel);
+    }
+    desk.begin(Request::StaffLogin);
+    assert_eq!(desk.steps.last(), Some(&Step::UseCard { reason: Reason::AttemptLimit }));
+}
+
+#[test]
+fn nobody_is_enrolled_from_a_doubtful_look_that_does_not_turn() {
+    for (turned, enrolled) in [(as_asked(3), true), (Turned::Flat, false)] {
+        let mut desk = desk_with_people(ChallengePolicy::default());
+        desk.begin(Request::PatientEnrolment);
+        desk.card(3);
+        desk.answer(Answer::Consent { agree: true });
+        desk.doubt(3);
+        desk.turned(turned);
+        assert_eq!(matches!(desk.last(), Outcome::Enrolled { face: true, .. }), enrolled);
+    }
+}
+
+#[test]
+fn the_direction_is_drawn_from_the_random_bytes_of_the_act() {
+    let mut turns = BTreeSet::new();
+    for byte in 0..3 {
+        let mut desk = desk_with_people(ChallengePolicy::default());
+        desk.put(Input::Begin { ticket: Ticket(99), request: Request::StaffLogin, entropy: [byte; 16] });
+        desk.doubt(0);
+        turns.extend(desk.challenge.map(|(_, turn)| format!("{turn:?}")));
+    }
+    assert_eq!(turns.len(), Turn::DRAWN.len());
+}

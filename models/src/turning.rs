@@ -1,0 +1,70 @@
+//! The frames of one camera through one challenge: where the face points, and whose it is while it is turned.
+//! Each frame is searched whole, so that a second person ends the try. Keeps a few places and feature vectors until
+//! the verdict, never a picture.
+
+use std::collections::VecDeque;
+
+use zhenyin_core::biometric::Probe;
+use zhenyin_core::challenge::{Turn, Turned};
+
+use crate::challenge::{AHEAD, Challenge, HELD, Verdict};
+use crate::detect::{Subjects, subjects};
+use crate::frame::Frame;
+use crate::pipeline::{ObserveError, Pipeline};
+use crate::quality::{Measures, measure};
+
+/// One try at one challenge. It begins when the face looks ahead: whoever is still turned from the try before, or
+/// shows a turned picture from the start, is waited for.
+pub struct Turning {
+    challenge: Challenge,
+    ahead: usize,
+    /// Of the newest frames, as many as a turn must be held.
+    newest: VecDeque<Probe>,
+}
+
+impl Turning {
+    pub fn new(turn: Turn) -> Self {
+        Self { challenge: Challenge::new(turn), ahead: 0, newest: VecDeque::with_capacity(HELD + 1) }
+    }
+
+    /// Takes the next frame; about ten a second are wanted. `None` means: go on.
+    ///
+    /// # Errors
+    /// [`ObserveError`] when a network failed; the next frame may do.
+    pub fn take(&mut self, pipeline: &Pipeline, frame: &Frame) -> Result<Option<Turned>, ObserveError> {
+        let verdict = match subjects(&pipeline.detect(frame)?) {
+            Subjects::Nobody | Subjects::Several(_) => self.challenge.take(None),
+            Subjects::One(face) => {
+                let crop = pipeline.align(frame, &face)?;
+                if self.ahead < AHEAD {
+                    if !looks_ahead(&measure(frame, &face, &crop)) {
+                        return Ok(None);
+                    }
+                    self.ahead += 1;
+                }
+                self.newest.push_back(pipeline.embed(&crop)?);
+                if self.newest.len() > HELD {
+                    self.newest.pop_front();
+                }
+                self.challenge.take(Some(&face.landmarks))
+            }
+        };
+        Ok(match verdict {
+            Verdict::Watching => None,
+            Verdict::Turned => Some(Turned::AsAsked(self.newest.drain(..).collect())),
+            Verdict::WrongWay => Some(Turned::WrongWay),
+            Verdict::Flat => Some(Turned::Flat),
+            Verdict::Interrupted => Some(Turned::Interrupted),
+            Verdict::NotFollowed => Some(Turned::NotFollowed),
+        })
+    }
+}
+
+fn looks_ahead(face: &Measures) -> bool {
+    face.yaw.abs() <= MOST_YAW && (face.pitch - 0.55).abs() <= MOST_PITCH
+}
+
+/// In eye distances beside the middle; a face that looks ahead is within 0.1 of it.
+const MOST_YAW: f32 = 0.15;
+/// Beside 0.55 of the way from the eyes to the mouth.
+const MOST_PITCH: f32 = 0.2;
