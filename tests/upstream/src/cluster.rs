@@ -125,6 +125,29 @@ impl PrivateCluster {
         self.connect("postgres").map(drop).map_err(ClusterError::Silent)
     }
 
+    /// User and system time of all processes of the server until now.
+    ///
+    /// # Errors
+    /// When the kernel does not tell.
+    pub fn processor_time(&self) -> io::Result<Duration> {
+        let pid = fs::read_to_string(self.folder.join("data").join("postmaster.pid"))?;
+        let pid = pid.lines().next().unwrap_or_default().to_owned();
+        let mut ticks = 0;
+        for entry in fs::read_dir("/proc")?.flatten() {
+            // Processes come and go while one looks.
+            let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
+            let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+            let own = entry.file_name().to_string_lossy() == pid.as_str();
+            if own || fields.get(1) == Some(&pid.as_str()) {
+                // Of the server itself also what its ended children used.
+                let columns = if own { 11..15 } else { 11..13 };
+                let used = fields.get(columns).unwrap_or_default();
+                ticks += used.iter().filter_map(|field| field.parse::<u64>().ok()).sum::<u64>();
+            }
+        }
+        Ok(Duration::from_millis(ticks * 10))
+    }
+
     fn address(&self, database: &str) -> String {
         format!("host={} user=upstream dbname={database}", self.folder.display())
     }
