@@ -51,7 +51,7 @@ pub struct Config {
 pub struct Upstream {
     /// Base address, without a trailing slash.
     pub url: String,
-    /// Extra certificate authority of the site (PEM).
+    /// The one certificate authority that is believed (PEM); absent means those of the system.
     pub ca_file: Option<PathBuf>,
 }
 

@@ -1,14 +1,25 @@
-//! Writes a chain to a folder that anybody can verify, and verifies such a folder.
-//! Never leaves a gap out and never refuses a damaged chain: what cannot be read is said.
+//! Writes a chain, or what was asked for of it, to a folder that anybody can verify.
+//! Never leaves a gap out: of events that were not asked for, the hash is written.
 
-use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
+mod report;
+mod selection;
+
+pub use report::{Inspector, Totals};
+pub use selection::{Sample, Selection};
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
-use zhenyin_core::documents::{DocumentError, Grant};
+use ring::digest::{Context, SHA256};
+use zhenyin_core::event::{Envelope, EventError};
 use zhenyin_core::ids::ChainId;
-use zhenyin_core::note::{Note, NoteError, VerifierKey};
-use zhenyin_core::signer::{KeyError, PublicKey};
-use zhenyin_core::verify::{ExportHeader, Fault, Summary, Verifier};
+use zhenyin_core::jws::payload_unverified;
+use zhenyin_core::merkle::Hash;
+use zhenyin_core::time::WallTime;
+use zhenyin_core::verify::{ExportHeader, Summary};
+use zhenyin_verify::PackageError;
 
 use crate::journal::{JournalError, JournalReader};
 
@@ -18,35 +29,41 @@ pub enum ExportError {
     Exists { path: PathBuf },
     #[error("export file `{}` cannot be written", path.display())]
     Write { path: PathBuf, source: std::io::Error },
-    #[error("export file `{}` cannot be read", path.display())]
-    Read { path: PathBuf, source: std::io::Error },
     #[error("export file `{}` is not as it should be", path.display())]
     Header { path: PathBuf, source: serde_json::Error },
     #[error("journal cannot be read")]
     Journal(#[source] JournalError),
     #[error("event {sequence} has been erased after its retention; export from a later one")]
     Erased { sequence: u64 },
-    #[error("authority key of the export is not a key")]
-    Authority(#[source] KeyError),
-    #[error("grant of the export does not hold")]
-    Grant(#[source] DocumentError),
-    #[error("note `{}` cannot be read", path.display())]
-    Note { path: PathBuf, source: NoteError },
-    #[error("the chain does not hold")]
-    Chain(#[source] Fault),
+    #[error("event {sequence} cannot be read: run `zhenyin journal verify`")]
+    Unreadable { sequence: u64, source: Option<EventError> },
+    #[error("an inspection needs two inspectors with their warrants, or none is named")]
+    OneInspector,
+    #[error("package does not hold")]
+    Package(#[source] PackageError),
 }
 
 /// What was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exported {
+    /// Events whose content is in the package.
     pub events: u64,
     pub receipts: usize,
+}
+
+/// Who asks for what.
+#[derive(Clone, Debug, Default)]
+pub struct Inspection {
+    pub selection: Selection,
+    /// Two or more, or none.
+    pub inspectors: Vec<Inspector>,
+    pub at: Option<WallTime>,
 }
 
 /// Rows read at a time; keeps a long export flat in memory.
 const SLICE: u64 = 500;
 
-/// Writes `chain` to the new folder `dir`: `chain.json`, `events.jws`, `notes/*.note`.
+/// Writes the whole `chain` to the new folder `dir`.
 ///
 /// # Errors
 /// [`ExportError`]; what was written until then stays, for a look.
@@ -56,6 +73,23 @@ pub fn write(
     header: &ExportHeader,
     dir: &Path,
 ) -> Result<Exported, ExportError> {
+    write_inspection(reader, chain, header, &Inspection::default(), dir)
+}
+
+/// Writes what an inspection asks for of `chain` to the new folder `dir`.
+///
+/// # Errors
+/// [`ExportError`]; what was written until then stays, for a look.
+pub fn write_inspection(
+    reader: &JournalReader,
+    chain: ChainId,
+    header: &ExportHeader,
+    inspection: &Inspection,
+    dir: &Path,
+) -> Result<Exported, ExportError> {
+    if inspection.inspectors.len() == 1 {
+        return Err(ExportError::OneInspector);
+    }
     if dir.exists() {
         return Err(ExportError::Exists { path: dir.to_owned() });
     }
@@ -63,71 +97,161 @@ pub fn write(
     std::fs::create_dir_all(&notes).map_err(writing(&notes))?;
     let receipts = reader.receipts(chain).map_err(ExportError::Journal)?;
     for receipt in &receipts {
-        let path = notes.join(format!("{:020}.note", receipt.size));
-        std::fs::write(&path, &receipt.note).map_err(writing(&path))?;
+        put(&notes.join(format!("{:020}.note", receipt.size)), &receipt.note)?;
     }
     let header_path = dir.join("chain.json");
     let text = serde_json::to_string_pretty(header)
         .map_err(|source| ExportError::Header { path: header_path.clone(), source })?;
-    std::fs::write(&header_path, text + "\n").map_err(writing(&header_path))?;
-    let events = write_events(reader, &dir.join("events.jws"))?;
-    Ok(Exported { events, receipts: receipts.len() })
-}
-
-fn write_events(reader: &JournalReader, path: &Path) -> Result<u64, ExportError> {
-    let size = reader.counters().map_err(ExportError::Journal)?.size;
-    let mut file = BufWriter::new(std::fs::File::create(path).map_err(writing(path))?);
-    let mut first = 0;
-    while first < size {
-        let end = size.min(first + SLICE);
-        for event in reader.events(first..end).map_err(ExportError::Journal)? {
-            let jws = event.jws.ok_or(ExportError::Erased { sequence: event.sequence.0 })?;
-            writeln!(file, "{jws}").map_err(writing(path))?;
-        }
-        first = end;
+    put(&header_path, &(text + "\n"))?;
+    let source = Source { reader, size: reader.counters().map_err(ExportError::Journal)?.size };
+    let selection = &inspection.selection;
+    let (chosen, mut totals) = source.choose(selection)?;
+    totals.receipts = receipts.len();
+    totals.receipted = receipts.last().map_or(0, |receipt| receipt.size);
+    let mut digest = Context::new(&SHA256);
+    digest.update(&std::fs::read(&header_path).map_err(writing(&header_path))?);
+    source.write(&chosen, selection.is_everything(), dir, &mut digest)?;
+    let digest: String = digest.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let (inspectors, origin) = (&inspection.inspectors, header.origin.as_str());
+    put(&dir.join("report.html"), &report::html(&totals, origin, inspectors, &asked(selection)))?;
+    put(&dir.join("readme_zh_en.txt"), report::README)?;
+    if let Some(at) = inspection.at {
+        put(&dir.join("receipt.txt"), &report::receipt(&totals, origin, inspectors, &digest, at))?;
     }
-    file.into_inner().map_err(|e| e.into_error()).and_then(|f| f.sync_all()).map_err(writing(path))?;
-    Ok(size)
+    Ok(Exported { events: totals.shown, receipts: receipts.len() })
 }
 
 /// Verifies a folder from its files alone. The caller compares the keys in it with the published ones.
 ///
 /// # Errors
-/// [`ExportError::Chain`] names the first event or note that does not hold.
+/// [`ExportError::Package`] names the first thing that does not hold.
 pub fn verify(dir: &Path) -> Result<(ExportHeader, Summary), ExportError> {
-    let header_path = dir.join("chain.json");
-    let text = std::fs::read(&header_path).map_err(reading(&header_path))?;
-    let header: ExportHeader = serde_json::from_slice(&text)
-        .map_err(|source| ExportError::Header { path: header_path.clone(), source })?;
-    let authority = PublicKey::from_jwk(&header.authority).map_err(ExportError::Authority)?;
-    let grant = Grant::open(&header.grant, authority).map_err(ExportError::Grant)?;
-    let witness = header.witness.as_deref().map(VerifierKey::parse).transpose();
-    let witness = witness.map_err(|source| ExportError::Note { path: header_path, source })?;
-    let mut verifier = Verifier::new(grant, witness, notes(&dir.join("notes"))?);
-    let path = dir.join("events.jws");
-    let file = BufReader::new(std::fs::File::open(&path).map_err(reading(&path))?);
-    for line in file.lines() {
-        verifier.event(&line.map_err(reading(&path))?).map_err(ExportError::Chain)?;
-    }
-    Ok((header, verifier.finish().map_err(ExportError::Chain)?))
+    let verified = zhenyin_verify::verify(dir, 2).map_err(ExportError::Package)?;
+    Ok((verified.header, verified.summary))
 }
 
-fn notes(dir: &Path) -> Result<Vec<Note>, ExportError> {
-    let mut notes = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(reading(dir))? {
-        let path = entry.map_err(reading(dir))?.path();
-        let text = std::fs::read_to_string(&path).map_err(reading(&path))?;
-        notes.push(Note::parse(&text).map_err(|source| ExportError::Note { path, source })?);
+struct Source<'a> {
+    reader: &'a JournalReader,
+    size: u64,
+}
+
+impl Source<'_> {
+    /// Which events are asked for, and what all of them amount to.
+    fn choose(&self, selection: &Selection) -> Result<(BTreeSet<u64>, Totals), ExportError> {
+        let (mut totals, mut taken) = (Totals::default(), Vec::new());
+        self.each(|sequence, leaf, jws| {
+            let envelope = opened(sequence, jws)?;
+            totals.count(&envelope);
+            if selection.takes(&envelope) {
+                taken.push((sequence, leaf));
+            }
+            Ok(())
+        })?;
+        let chosen: BTreeSet<u64> = match &selection.sample {
+            Some(sample) => sample.draw(&taken).into_iter().collect(),
+            None => taken.into_iter().map(|(sequence, _)| sequence).collect(),
+        };
+        totals.shown = chosen.len() as u64;
+        Ok((chosen, totals))
     }
-    Ok(notes)
+
+    fn write(
+        &self,
+        chosen: &BTreeSet<u64>,
+        whole: bool,
+        dir: &Path,
+        digest: &mut Context,
+    ) -> Result<(), ExportError> {
+        let mut sealed = Output::create(dir.join("events.jws"))?;
+        let mut decoded = Output::create(dir.join("events.jsonl"))?;
+        let mut leaves = if whole { None } else { Some(Output::create(dir.join("leaves.txt"))?) };
+        self.each(|sequence, leaf, jws| {
+            if let Some(leaves) = &mut leaves {
+                let digits: String = leaf.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+                leaves.line(digits.as_bytes())?;
+            }
+            if chosen.contains(&sequence) {
+                digest.update(jws.as_bytes());
+                sealed.line(jws.as_bytes())?;
+                let payload = payload_unverified(jws);
+                decoded.line(&payload.ok_or(ExportError::Unreadable { sequence, source: None })?)?;
+            }
+            Ok(())
+        })?;
+        sealed.finish()?;
+        decoded.finish()?;
+        leaves.map_or(Ok(()), Output::finish)
+    }
+
+    fn each(
+        &self,
+        mut work: impl FnMut(u64, Hash, &str) -> Result<(), ExportError>,
+    ) -> Result<(), ExportError> {
+        let mut first = 0;
+        while first < self.size {
+            let end = self.size.min(first + SLICE);
+            for event in self.reader.events(first..end).map_err(ExportError::Journal)? {
+                let sequence = event.sequence.0;
+                let jws = event.jws.ok_or(ExportError::Erased { sequence })?;
+                work(sequence, event.leaf, &jws)?;
+            }
+            first = end;
+        }
+        Ok(())
+    }
+}
+
+/// A file of lines that is on disk when it is finished.
+struct Output {
+    path: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl Output {
+    fn create(path: PathBuf) -> Result<Self, ExportError> {
+        let file = BufWriter::new(File::create(&path).map_err(writing(&path))?);
+        Ok(Self { path, file })
+    }
+
+    fn line(&mut self, bytes: &[u8]) -> Result<(), ExportError> {
+        let written = self.file.write_all(bytes).and_then(|()| self.file.write_all(b"\n"));
+        written.map_err(writing(&self.path))
+    }
+
+    fn finish(self) -> Result<(), ExportError> {
+        let file = self.file.into_inner().map_err(std::io::IntoInnerError::into_error);
+        file.and_then(|file| file.sync_all()).map_err(writing(&self.path))
+    }
+}
+
+fn opened(sequence: u64, jws: &str) -> Result<Envelope, ExportError> {
+    let payload = payload_unverified(jws).ok_or(ExportError::Unreadable { sequence, source: None })?;
+    Envelope::parse(&payload).map_err(|source| ExportError::Unreadable { sequence, source: Some(source) })
+}
+
+/// The selection in a line for the report.
+fn asked(selection: &Selection) -> String {
+    if selection.is_everything() {
+        return "全部 · everything".to_owned();
+    }
+    let time = |at: Option<WallTime>| at.map_or_else(|| "…".to_owned(), WallTime::rfc3339);
+    let mut text = format!("{} – {}", time(selection.from), time(selection.to));
+    for (name, values) in [("tokens", &selection.tokens), ("types", &selection.kinds)] {
+        if !values.is_empty() {
+            text += &format!("; {name}: {}", values.join(" "));
+        }
+    }
+    if let Some(sample) = &selection.sample {
+        text += &format!("; 双随机 · sample of {}, seed `{}`", sample.count, sample.seed);
+    }
+    text
+}
+
+fn put(path: &Path, text: &str) -> Result<(), ExportError> {
+    std::fs::write(path, text).map_err(writing(path))
 }
 
 fn writing(path: &Path) -> impl FnOnce(std::io::Error) -> ExportError {
     let path = path.to_owned();
     |source| ExportError::Write { path, source }
-}
-
-fn reading(path: &Path) -> impl FnOnce(std::io::Error) -> ExportError {
-    let path = path.to_owned();
-    |source| ExportError::Read { path, source }
 }

@@ -130,6 +130,11 @@ const FAULTS: &[(Fault, &str, &str)] = &[
         "no network: events wait here and are sent later",
     ),
     (
+        Fault::UpstreamUntrusted,
+        "上级身份无法验证，记录未发出；请检查证书和 `upstream.ca_file`",
+        "the upstream cannot prove who it is, nothing was sent: check its certificate and `upstream.ca_file`",
+    ),
+    (
         Fault::UpstreamRefused,
         "上级拒收记录，请联系管理部门",
         "the upstream refuses the events: tell the authority",

@@ -43,13 +43,27 @@ const CONNECT: Duration = Duration::from_secs(5);
 const ANSWER_LIMIT: usize = 256 * 1024;
 
 impl Upstream {
+    /// With a `ca_file` only that authority is believed, else those of the system.
+    ///
     /// # Errors
     /// [`UpstreamError`] when the certificate file is not usable.
     pub fn new(url: &str, ca_file: Option<&PathBuf>) -> Result<Self, UpstreamError> {
+        Self::with_patience(url, ca_file, TOTAL)
+    }
+
+    /// With another limit than the usual for a whole exchange.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_patience(
+        url: &str,
+        ca_file: Option<&PathBuf>,
+        patience: Duration,
+    ) -> Result<Self, UpstreamError> {
         crate::tls::install_crypto_provider();
         let mut builder = Client::builder()
             .connect_timeout(CONNECT)
-            .timeout(TOTAL)
+            .timeout(patience)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .user_agent(concat!("zhenyin/", env!("CARGO_PKG_VERSION")));
@@ -58,7 +72,8 @@ impl Upstream {
                 std::fs::read(path).map_err(|source| UpstreamError::CaFile { path: path.clone(), source })?;
             let certificate = reqwest::Certificate::from_pem(&pem)
                 .map_err(|source| UpstreamError::CaFormat { path: path.clone(), source })?;
-            builder = builder.add_root_certificate(certificate);
+            // Only this one: an authority that somebody added to the machine could read along.
+            builder = builder.tls_certs_only([certificate]);
         }
         let client = builder.build().map_err(UpstreamError::Client)?;
         Ok(Self { client, url: url.to_owned() })
@@ -105,7 +120,7 @@ impl Upstream {
             .await;
         let response = match sent {
             Ok(response) => response,
-            Err(error) => return UpstreamAnswer::Unreachable(kind_of(&error).to_owned()),
+            Err(error) => return refused_or_unreachable(&error),
         };
         let status = response.status().as_u16();
         let retry_after = response.headers().get(header::RETRY_AFTER);
@@ -134,6 +149,54 @@ async fn bounded(mut response: Response) -> Result<Vec<u8>, &'static str> {
         body.extend_from_slice(&chunk);
     }
     Ok(body)
+}
+
+/// Whether the other side was not there, or was there and was not believed.
+fn refused_or_unreachable(error: &reqwest::Error) -> UpstreamAnswer {
+    match tls_error(error) {
+        Some(error) => UpstreamAnswer::Untrusted(tls_word(error).to_owned()),
+        None => UpstreamAnswer::Unreachable(kind_of(error).to_owned()),
+    }
+}
+
+/// The error of the TLS layer, wherever in the chain of causes it is wrapped.
+fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        // An `io::Error` does not name what it wraps as its source, but that one's source.
+        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let found = error.downcast_ref().or_else(|| wrapped.and_then(|inner| inner.downcast_ref()));
+        if found.is_some() {
+            return found;
+        }
+        cause = match wrapped {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    None
+}
+
+fn tls_word(error: &rustls::Error) -> &'static str {
+    use rustls::{CertificateError, Error};
+    let Error::InvalidCertificate(error) = error else {
+        let old = matches!(error, Error::PeerIncompatible(_) | Error::PeerMisbehaved(_));
+        return if old { "no TLS 1.2 or 1.3 that we take" } else { "no TLS at all, or a broken one" };
+    };
+    if matches!(error, CertificateError::Expired | CertificateError::ExpiredContext { .. }) {
+        "certificate has expired"
+    } else if matches!(error, CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. }) {
+        "certificate is not valid yet"
+    } else if matches!(
+        error,
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }
+    ) {
+        "certificate is for another name"
+    } else if matches!(error, CertificateError::UnknownIssuer) {
+        "certificate is of an unknown authority"
+    } else {
+        "certificate is not valid"
+    }
 }
 
 /// A word for the log without the address, which reqwest's own text repeats.

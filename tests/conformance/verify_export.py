@@ -36,12 +36,19 @@ grant = open_jws(chain["grant"], authority, "terminal-grant+jws")
 device = b64u(grant["jwk"]["x"])
 witness_name, _, blob = (chain["witness"] or "+ +").split("+", 2)
 witness = base64.b64decode(blob)[1:]
-last, leaves = leaf_hash(chain["grant"].encode()), []
-for number, token in enumerate((folder / "events.jws").read_text().splitlines()):
-    event = open_jws(token, device, "terminal-event+jws")
+first, leaves, shown = leaf_hash(chain["grant"].encode()), [], 0
+# Of a selection the hashes of all events are there, so that what is shown has its place among them.
+everything = folder / "leaves.txt"
+everything = [bytes.fromhex(line) for line in everything.read_text().split()] if everything.exists() else None
+for shown, token in enumerate((folder / "events.jws").read_text().splitlines(), 1):
+    event, leaf = open_jws(token, device, "terminal-event+jws"), leaf_hash(token.encode())
+    if everything is not None:
+        leaves += everything[len(leaves):everything.index(leaf, len(leaves))]
+    number = len(leaves)
     assert event["chainid"] == grant["chain"] and int(event["sequence"]) == number, f"event {number}: place"
-    assert b64u(event["prevhash"]) == last, f"event {number}: prevhash"
-    leaves.append(last := leaf_hash(token.encode()))
+    assert b64u(event["prevhash"]) == (leaves[-1] if leaves else first), f"event {number}: prevhash"
+    leaves.append(leaf)
+leaves += (everything or [])[len(leaves):]
 receipted = 0
 for path in sorted((folder / "notes").glob("*.note")):
     note = path.read_text()
@@ -54,4 +61,4 @@ for path in sorted((folder / "notes").glob("*.note")):
         said = f"cosignature/v1\ntime {int.from_bytes(signed[:8], 'big')}\n{text}".encode()
         Ed25519PublicKey.from_public_bytes(witness).verify(signed[8:], said)
         receipted = max(receipted, int(size))
-print(f'events {len(leaves)} receipted {receipted} authority {chain["authority"]["x"]} witness {chain["witness"]}')
+print(f'events {len(leaves)} shown {shown} receipted {receipted} authority {chain["authority"]["x"]} witness {chain["witness"]}')

@@ -12,4 +12,5 @@ pub mod attacks;
 pub mod world;
 pub mod demo;
 pub mod sealing;
+pub mod tls;
 pub mod bench;

@@ -9,15 +9,23 @@ use source_tree::{SourceFile, tracked};
 use toml::{Table, Value};
 
 /// What a crate of this workspace may import of the others.
-const ARROWS: [(&str, &[&str]); 6] = [
+const ARROWS: [(&str, &[&str]); 7] = [
     ("zhenyin-core", &[]),
     ("zhenyin-models", &["zhenyin-core"]),
+    ("zhenyin-verify", &["zhenyin-core"]),
     ("firmware-bridge", &["zhenyin-core"]),
-    ("zhenyin", &["zhenyin-core", "zhenyin-models", "firmware-bridge"]),
+    ("zhenyin", &["zhenyin-core", "zhenyin-verify", "zhenyin-models", "firmware-bridge"]),
     ("reference-upstream", &["zhenyin-core"]),
     (
         "zhenyin-tests",
-        &["zhenyin", "zhenyin-core", "zhenyin-models", "firmware-bridge", "reference-upstream"],
+        &[
+            "zhenyin",
+            "zhenyin-core",
+            "zhenyin-models",
+            "zhenyin-verify",
+            "firmware-bridge",
+            "reference-upstream",
+        ],
     ),
 ];
 

@@ -90,6 +90,7 @@ faults! {
     JournalEngineOld      "journal.engine.old"           Device    Error     false
     JournalCommitFailed   "journal.commit.failed"        Device    Error     true
     UpstreamUnreachable   "upstream.link.unreachable"    Upstream  Info      true
+    UpstreamUntrusted     "upstream.link.untrusted"      Upstream  Warn      true
     UpstreamRefused       "upstream.answer.refused"      Upstream  Warn      true
     UpstreamNonsense      "upstream.answer.nonsense"     Upstream  Warn      true
     ReceiptWrong          "upstream.receipt.wrong"       Integrity Error     true

@@ -266,9 +266,9 @@ impl Outbox {
                 self.not_before = until;
                 Some(OutboxNotice::Delayed { reason: "upstream asks to wait".into(), until })
             }
-            UpstreamAnswer::Unreachable(reason) | UpstreamAnswer::Nonsense(reason) => {
-                Some(self.delay(reason, now, random))
-            }
+            UpstreamAnswer::Unreachable(reason)
+            | UpstreamAnswer::Untrusted(reason)
+            | UpstreamAnswer::Nonsense(reason) => Some(self.delay(reason, now, random)),
         }
     }
 

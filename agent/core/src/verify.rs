@@ -62,6 +62,25 @@ pub struct Summary {
     pub receipted_at: Option<WallTime>,
 }
 
+/// An event whose signature and form hold; its place in the chain is still to be checked.
+#[derive(Clone, Debug)]
+pub struct CheckedEvent {
+    envelope: Envelope,
+    leaf: Hash,
+}
+
+/// The part of an event's check that needs no other event, and nearly all of the work: may run on any thread.
+/// `event` is the number that a fault names.
+///
+/// # Errors
+/// [`Fault::Signature`] or [`Fault::Envelope`].
+pub fn check_event(grant: &Grant, event: u64, sealed: &str) -> Result<CheckedEvent, Fault> {
+    let opened = jws::open(sealed, Form::EVENT, &[grant.device_key()])
+        .map_err(|source| Fault::Signature { event, source })?;
+    let envelope = Envelope::parse(&opened.payload).map_err(|source| Fault::Envelope { event, source })?;
+    Ok(CheckedEvent { envelope, leaf: leaf_hash(sealed.as_bytes()) })
+}
+
 /// Takes a chain event by event. Notes come first, so that one pass is enough.
 #[derive(Debug)]
 pub struct Verifier {
@@ -108,17 +127,35 @@ impl Verifier {
     /// [`Fault`]; the verifier must not be used further then.
     pub fn event(&mut self, sealed: &str) -> Result<Envelope, Fault> {
         self.notes_due()?;
-        let event = self.frontier.size();
-        let opened = jws::open(sealed, Form::EVENT, &[self.grant.device_key()])
-            .map_err(|source| Fault::Signature { event, source })?;
-        let envelope =
-            Envelope::parse(&opened.payload).map_err(|source| Fault::Envelope { event, source })?;
-        self.check_place(event, &envelope)?;
-        let leaf = leaf_hash(sealed.as_bytes());
+        let checked = check_event(&self.grant, self.frontier.size(), sealed)?;
+        self.checked(checked)
+    }
+
+    /// As [`Self::event`] for an event that [`check_event`] has passed.
+    ///
+    /// # Errors
+    /// [`Fault`]; the verifier must not be used further then.
+    pub fn checked(&mut self, checked: CheckedEvent) -> Result<Envelope, Fault> {
+        self.notes_due()?;
+        let CheckedEvent { envelope, leaf } = checked;
+        self.check_place(self.frontier.size(), &envelope)?;
+        self.append(leaf)?;
+        Ok(envelope)
+    }
+
+    /// Takes an event of which only the leaf hash is shown: its place in the tree counts, its content is not said.
+    ///
+    /// # Errors
+    /// [`Fault`]; the verifier must not be used further then.
+    pub fn withheld(&mut self, leaf: Hash) -> Result<(), Fault> {
+        self.notes_due()?;
+        self.append(leaf)
+    }
+
+    fn append(&mut self, leaf: Hash) -> Result<(), Fault> {
         self.frontier.append(leaf);
         self.last_leaf = leaf;
-        self.notes_due()?;
-        Ok(envelope)
+        self.notes_due()
     }
 
     /// Checks the notes that are left and sums up.

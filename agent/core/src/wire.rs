@@ -76,6 +76,8 @@ pub enum UpstreamAnswer {
     RetryAfter(Duration),
     /// No answer: no connection, time-out, cut body.
     Unreachable(String),
+    /// The other side did not prove who it is: nothing was sent to it.
+    Untrusted(String),
     /// An answer that the protocol does not have.
     Nonsense(String),
 }

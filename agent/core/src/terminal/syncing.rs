@@ -83,12 +83,19 @@ impl Terminal {
     }
 
     pub(super) fn upstream_answered(&mut self, answer: UpstreamAnswer, now: Now) {
-        let nonsense = matches!(answer, UpstreamAnswer::Nonsense(_));
+        let delayed = match answer {
+            UpstreamAnswer::Nonsense(_) => Fault::UpstreamNonsense,
+            UpstreamAnswer::Untrusted(_) => Fault::UpstreamUntrusted,
+            UpstreamAnswer::Accepted(_)
+            | UpstreamAnswer::Conflict { .. }
+            | UpstreamAnswer::TooLarge
+            | UpstreamAnswer::RetryAfter(_)
+            | UpstreamAnswer::Unreachable(_) => Fault::UpstreamUnreachable,
+        };
         let random = self.syncing.random();
         match self.syncing.outbox.handle_answer(answer, now.boottime, random) {
             Some(OutboxNotice::Acknowledged(acknowledged)) => self.acknowledged(acknowledged, now),
-            Some(OutboxNotice::Delayed { .. }) if nonsense => self.sync_fault(Fault::UpstreamNonsense),
-            Some(OutboxNotice::Delayed { .. }) => self.sync_fault(Fault::UpstreamUnreachable),
+            Some(OutboxNotice::Delayed { .. }) => self.sync_fault(delayed),
             Some(OutboxNotice::Alarm(alarm)) => self.sync_fault(match alarm {
                 OutboxAlarm::FalseReceipt(_) => Fault::ReceiptWrong,
                 OutboxAlarm::UpstreamAhead { .. } => Fault::JournalDamaged,
