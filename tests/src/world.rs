@@ -244,7 +244,8 @@ impl Script {
             | Step::PresentCard
             | Step::PresentCardAgain { .. }
             | Step::Look { .. }
-            | Step::Turn { .. } => None,
+            | Step::Turn { .. }
+            | Step::CodeTaken { .. } => None,
         }
     }
 

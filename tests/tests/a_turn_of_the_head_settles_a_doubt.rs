@@ -119,7 +119,8 @@ fn perform(world: &World, request: &Request, shown: &Shown<'_>) -> (Reply, Vec<S
             | Step::PresentCard
             | Step::PresentCardAgain { .. }
             | Step::Look { .. }
-            | Step::AskStaff { .. } => {}
+            | Step::AskStaff { .. }
+            | Step::CodeTaken { .. } => {}
         }
         None
     });

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ struct Desk {
     world: World,
     plate: PtyReader<ResidentDevice>,
     scanner: PtyReader<ScannerDevice>,
+    /// What whoever follows the visits was told of codes.
+    codes: RefCell<Vec<String>>,
     folder: tempfile::TempDir,
 }
 
@@ -36,7 +39,7 @@ impl Desk {
         );
         let world = World::build_configured(folder.path(), &more, |routes| routes).unwrap();
         world.until("the readers answering", |s| s.reader.is_none()).unwrap();
-        let desk = Self { world, plate, scanner, folder };
+        let desk = Self { world, plate, scanner, codes: RefCell::default(), folder };
         desk.sign_in();
         desk
     }
@@ -61,6 +64,8 @@ impl Desk {
         let reply = self.world.perform(&Request::PatientVisit, |step| {
             if let Step::PresentCard = step {
                 show(self);
+            } else if let Step::CodeTaken { code } = step {
+                self.codes.borrow_mut().push(code.expose().to_owned());
             } else if let Step::AskStaff { reason } = step {
                 asked = Some(*reason);
             }
@@ -103,8 +108,7 @@ fn whatever_the_patient_shows_it_is_their_visit() {
     assert_eq!(verified(&by_card), verified(&by_resident_card));
     assert_eq!((verified(&by_card).1.as_deref(), asked), (Some("李*"), Some(Reason::CameraUnavailable)));
 
-    // What was scanned before anybody asked is nobody's; the second comes while the visit waits.
-    desk.scanner.change(|scanner| scanner.scan(Duration::ZERO, "1999", None));
+    // A scanner that hears only now that a code is wanted throws the first one away; people scan again.
     let (by_code, asked) = desk.visit(|desk| {
         desk.scanner.change(|scanner| {
             scanner.scan(Duration::ZERO, CODE, None);
@@ -113,6 +117,7 @@ fn whatever_the_patient_shows_it_is_their_visit() {
     });
     assert_eq!((verified(&by_code).1, asked), (None, Some(Reason::CodeOnly)));
     assert_ne!(verified(&by_code).0, verified(&by_card).0);
+    assert_eq!(desk.codes.borrow().first().map(String::as_str), Some(CODE));
 
     // One of them gone is nothing to the others.
     desk.plate.hang_up();

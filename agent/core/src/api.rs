@@ -11,6 +11,7 @@ use crate::fault::Fault;
 use crate::ids::{ChainId, Sequence, SessionId, SubjectToken, TerminalId};
 use crate::look::Hint;
 use crate::pin::Pin;
+use crate::presented::ScannedCode;
 use crate::time::ClockTrust;
 
 /// One act at the desk. Only one runs at a time: a workstation has one camera and one reader.
@@ -98,6 +99,11 @@ pub enum Step {
     /// Staff compare the person with a document.
     AskStaff {
         reason: Reason,
+    },
+    /// A code was scanned and belongs to the visit. Told once, to whoever follows at that moment: what the code means
+    /// only the insurance can say, and it is good for about a minute.
+    CodeTaken {
+        code: ScannedCode,
     },
 }
 

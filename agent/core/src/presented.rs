@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::card::{CardWarning, PersonName};
@@ -37,13 +38,20 @@ impl ResidentHolder {
     }
 }
 
-/// What a scanner read: a code of the medical insurance or a trace code on a box. Who can tell which does not sit here.
-#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+/// What a scanner read: a code of the medical insurance or a trace code on a box. Who can tell which does not sit here:
+/// the text goes to whoever follows the visit, once, and no event has it.
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct ScannedCode(String);
 
 impl ScannedCode {
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
+    }
+
+    /// For whoever can ask what the code means; never to be logged or kept.
+    pub fn expose(&self) -> &str {
+        &self.0
     }
 
     /// All that is ever kept of a code: the same code has the same token, and no token leads back to its code.

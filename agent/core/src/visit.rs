@@ -19,7 +19,7 @@ use expect_reference::ExpectReference;
 use expect_staff::ExpectStaff;
 
 use crate::act::{ActInput, Out, Scene};
-use crate::api::Outcome;
+use crate::api::{Outcome, Step};
 use crate::card::PersonName;
 use crate::decision::Reason;
 use crate::event::act::{CodeBound, VisitUnverified};
@@ -82,6 +82,7 @@ impl Patient {
     fn bind(&self, code: &ScannedCode, scene: &Scene<'_>, out: &mut Out) {
         let subject = Some(self.token.clone());
         out.record(&CodeBound { subject, reader: scene.reader, code: code.token(scene.pepper) });
+        out.step(Step::CodeTaken { code: code.clone() });
     }
 
     /// The visit ends without verification; recorded, and nobody accused.

@@ -91,7 +91,8 @@ async fn ask(step: Step) -> anyhow::Result<Option<Answer>> {
             | Step::PresentCardAgain { .. }
             | Step::Look { .. }
             | Step::Turn { .. }
-            | Step::UseCard { .. } => None,
+            | Step::UseCard { .. }
+            | Step::CodeTaken { .. } => None,
         })
     });
     answer.await.context("the question was not answered")?

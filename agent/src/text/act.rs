@@ -28,6 +28,7 @@ pub fn step(step: &Step) -> Sentence {
         Step::UseCard { .. } => Sentence::new("请插入本人卡并输入密码", "Use your card and PIN"),
         Step::ChoosePin => Sentence::new("请设置 6 至 12 位数字密码", "Choose a PIN of 6 to 12 digits"),
         Step::EnterPin { .. } => Sentence::new("请输入密码", "Enter your PIN"),
+        Step::CodeTaken { .. } => Sentence::new("已扫码", "Code taken"),
         Step::AskStaff { .. } => {
             Sentence::new("请工作人员核对证件与本人", "Staff: compare the person with a document")
         }

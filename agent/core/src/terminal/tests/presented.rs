@@ -89,6 +89,11 @@ fn a_code_instead_of_a_card_is_for_staff_and_further_codes_belong_to_the_visit()
     desk.put(scan(CODE));
     assert_eq!(desk.steps.last(), Some(&Step::AskStaff { reason: Reason::CodeOnly }));
     desk.put(scan("81234560000000000001"));
+    let told = |step: &&Step| matches!(step, Step::CodeTaken { .. });
+    let told: Vec<_> =
+        desk.steps.iter().filter(told).map(|step| serde_json::to_value(step).unwrap()).collect();
+    assert_eq!(told[0], serde_json::json!({ "step": "code-taken", "code": CODE }));
+    assert_eq!(told.len(), 2);
     desk.document_matches();
     assert!(matches!(desk.last(), Outcome::Verified { method: Method::StaffDocument, name: None, .. }));
     let bound: Vec<_> = desk.envelopes().into_iter().filter(|e| e.kind == "code.bound.v1").collect();
