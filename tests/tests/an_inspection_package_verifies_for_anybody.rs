@@ -1,6 +1,8 @@
 //! Inspection packages: whole, of a period, of kinds, drawn by a seed. Each verifies from its files alone, by our own
 //! verifier and by the python script, and no tampered one does. Prints how fast a long chain is verified.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

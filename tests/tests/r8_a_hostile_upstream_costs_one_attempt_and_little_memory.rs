@@ -2,6 +2,8 @@
 //! time and the memory that are meant for it. What lies in a whole answer is judged in the core's outbox tests and in
 //! `an_upstream_that_talks_nonsense_is_never_believed.rs`. Never a second request without a new attempt.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;

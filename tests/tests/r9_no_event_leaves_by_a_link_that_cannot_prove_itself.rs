@@ -1,6 +1,8 @@
 //! R9: foreign and expired certificates, other names, old and downgraded TLS, no TLS at all. No event leaves the
 //! terminal, and each is told apart from an upstream that is merely not there. Never a real name or authority.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::Path;
 
 use rustls::version::{TLS12, TLS13};
