@@ -16,11 +16,11 @@ use zhenyin_core::chain::ChainState;
 use zhenyin_core::documents::Policy;
 use zhenyin_core::event::Envelope;
 use zhenyin_core::fault::Fault;
-use zhenyin_core::ids::{BootId, ChainId, ReaderId};
+use zhenyin_core::ids::{ChainId, ReaderId};
 use zhenyin_core::merkle::CompactRange;
 use zhenyin_core::note::Note;
 use zhenyin_core::terminal::{Input, JournalState, Setup, Terminal};
-use zhenyin_core::time::{Boottime, WallTime};
+use zhenyin_core::time::Boottime;
 use zhenyin_core::wire::UploadRequest;
 use zhenyin_models::{Frame, Pack, Pipeline};
 
@@ -54,6 +54,9 @@ pub struct Agent {
 
 /// Policy is asked for this often; a new one reaches every online terminal within minutes.
 const POLICY_POLL: Duration = Duration::from_secs(60);
+/// How many of the last events are read for what the attempt limits must remember. To push a failure out of
+/// them takes far longer than the rest that it brought.
+const RECENT: u64 = 256;
 
 impl Agent {
     /// Starts with the camera that the config names.
@@ -183,21 +186,17 @@ fn verify_head(durable: &DurableChain, enrolment: &TerminalEnrolment) -> anyhow:
 
 fn journal_state(durable: &DurableChain, reader: &JournalReader) -> anyhow::Result<JournalState> {
     let size = durable.state.frontier.size();
-    let newest = match size.checked_sub(1) {
-        None => None,
-        Some(last) => newest_event(reader, last)?,
-    };
+    let events = reader.events(size.saturating_sub(RECENT)..size)?;
+    let recent = events.iter().filter_map(|e| e.jws.as_deref()).map(envelope).collect::<Result<_, _>>()?;
     let ChainState { frontier, last_leaf } = durable.state.clone();
     let acknowledged: CompactRange = durable.acked_frontier.clone();
-    Ok(JournalState { chain: ChainState { frontier, last_leaf }, acknowledged, newest })
+    Ok(JournalState { chain: ChainState { frontier, last_leaf }, acknowledged, recent })
 }
 
-fn newest_event(reader: &JournalReader, last: u64) -> anyhow::Result<Option<(String, WallTime, BootId)>> {
-    let events = reader.events(last..last + 1)?;
-    let Some(jws) = events.into_iter().next().and_then(|e| e.jws) else { return Ok(None) };
-    let payload = zhenyin_core::jws::payload_unverified(&jws).context("newest event is not a JWS")?;
-    let envelope = Envelope::parse(&payload)?;
-    Ok(Some((envelope.kind, envelope.time, envelope.boot)))
+fn envelope(jws: &str) -> anyhow::Result<Envelope> {
+    let payload =
+        zhenyin_core::jws::payload_unverified(jws).context("an event of the journal is not a JWS")?;
+    Ok(Envelope::parse(&payload)?)
 }
 
 fn terminal(

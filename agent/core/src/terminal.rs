@@ -4,6 +4,7 @@
 //! verified receipt.
 
 mod acting;
+mod recalled;
 mod recording;
 mod syncing;
 
@@ -24,6 +25,7 @@ use crate::chain::{Chain, ChainState, SealedEvent};
 use crate::challenge::{Turn, Turned};
 use crate::documents::{Grant, Policy};
 use crate::enrolled::Enrolled;
+use crate::event::Envelope;
 use crate::event::lifecycle::{Device, DeviceDegraded, DeviceRecovered, PolicyApplied};
 use crate::fault::Fault;
 use crate::ids::{BootId, Pepper, ReaderId, Sequence, SessionId, SubjectToken};
@@ -33,7 +35,7 @@ use crate::note::{Note, VerifierKey};
 use crate::outbox::StoredEvent;
 use crate::presented::ScannedCode;
 use crate::signer::{PublicKey, Signer};
-use crate::time::{Boottime, Now, WallTime};
+use crate::time::{Boottime, Now};
 use crate::wire::{UploadRequest, UpstreamAnswer};
 
 /// Names one request of the local API until it is answered.
@@ -65,8 +67,8 @@ pub struct Setup {
 pub struct JournalState {
     pub chain: ChainState,
     pub acknowledged: CompactRange,
-    /// Type, wall time and boot of the newest event.
-    pub newest: Option<(String, WallTime, BootId)>,
+    /// The newest events, the oldest of them first: how the last run ended, and which attempts failed lately.
+    pub recent: Vec<Envelope>,
 }
 
 /// Everything that can happen to a terminal.
@@ -289,7 +291,8 @@ impl Terminal {
             stopping: false,
             outputs: VecDeque::new(),
         };
-        terminal.started(setup.journal.newest, now);
+        terminal.recall_attempts(&setup.journal.recent, setup.boot);
+        terminal.started(setup.journal.recent.last(), now);
         terminal
     }
 

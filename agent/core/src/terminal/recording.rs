@@ -12,9 +12,9 @@ use crate::event::act::{CloseCause, SessionClosed};
 use crate::event::lifecycle::{
     AgentGap, AgentStarted, AgentStopped, ClockStepped, LogGenesis, LogHeartbeat, StopReason,
 };
-use crate::event::{Draft, EventData};
+use crate::event::{Draft, Envelope, EventData};
 use crate::fault::Fault;
-use crate::ids::{BootId, Sequence, SessionId};
+use crate::ids::{Sequence, SessionId};
 use crate::time::{Boottime, Now, WallTime};
 
 /// What happens once an event is durable.
@@ -133,17 +133,17 @@ impl Terminal {
         self.syncing.durable(self.recording.durable, now);
     }
 
-    pub(super) fn started(&mut self, newest: Option<(String, WallTime, BootId)>, now: Now) {
+    pub(super) fn started(&mut self, newest: Option<&Envelope>, now: Now) {
         let agent = self.agent.clone();
         match newest {
             None => {
                 let grant = self.chain.grant().token().to_owned();
                 self.record(&LogGenesis { agent: agent.clone(), grant }, now);
             }
-            Some((kind, _, _)) if kind == AgentStopped::TYPE => {}
-            Some((_, since, boot)) => {
-                let rebooted = boot != self.boot;
-                self.record(&AgentGap { since: since.rfc3339(), rebooted }, now);
+            Some(event) if event.kind == AgentStopped::TYPE => {}
+            Some(event) => {
+                let rebooted = event.boot != self.boot;
+                self.record(&AgentGap { since: event.time.rfc3339(), rebooted }, now);
             }
         }
         let pack = self.pack_rules.map(|rules| rules.model.short());

@@ -24,9 +24,10 @@ use crate::ids::{ChainId, TerminalId};
 use crate::note::KeyRole;
 use crate::pin::Pin;
 use crate::signer::{Seed, SoftwareSigner};
-use crate::time::ClockTrust;
+use crate::time::{ClockTrust, WallTime};
 
 const MODEL: ModelDigest = ModelDigest([9; 32]);
+const BOOT: BootId = BootId(Uuid::from_u128(9));
 
 /// A terminal with a journal that commits when told, a store in memory and a virtual clock.
 struct Desk {
@@ -52,6 +53,11 @@ impl Desk {
     }
 
     fn with_policy(policy: PolicyContent) -> Self {
+        let now = Now { wall: WallTime(1_790_000_000_000), boottime: at(10), trust: ClockTrust::Synced };
+        Self::started(policy, BOOT, vec![], now)
+    }
+
+    fn started(policy: PolicyContent, boot: BootId, recent: Vec<Envelope>, now: Now) -> Self {
         let signer = |byte: u8| SoftwareSigner::from_seed(&Seed::take(&mut [byte; 32]));
         let (device, authority, witness) = (signer(1), signer(2), signer(3));
         let grant = Grant::seal(
@@ -74,14 +80,13 @@ impl Desk {
         .unwrap();
         let chain = Chain::begin(grant.clone()).state().clone();
         let policy = Policy::seal(&policy, &authority).unwrap();
-        let now = Now { wall: WallTime(1_790_000_000_000), boottime: at(10), trust: ClockTrust::Synced };
         let setup = Setup {
             authority: authority.public_key(),
             witness: VerifierKey::new("witness.example", KeyRole::Witness, witness.public_key()).unwrap(),
             grant,
-            journal: JournalState { chain, acknowledged: CompactRange::new(), newest: None },
+            journal: JournalState { chain, acknowledged: CompactRange::new(), recent },
             signer: Box::new(device),
-            boot: BootId(Uuid::from_u128(9)),
+            boot,
             pepper: Pepper::new([5; 32]),
             policy: Some(policy),
             face: Some(rules()),
