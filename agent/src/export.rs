@@ -33,8 +33,6 @@ pub enum ExportError {
     Header { path: PathBuf, source: serde_json::Error },
     #[error("journal cannot be read")]
     Journal(#[source] JournalError),
-    #[error("event {sequence} has been erased after its retention; export from a later one")]
-    Erased { sequence: u64 },
     #[error("event {sequence} cannot be read: run `zhenyin journal verify`")]
     Unreadable { sequence: u64, source: Option<EventError> },
     #[error("an inspection needs two inspectors with their warrants, or none is named")]
@@ -110,7 +108,9 @@ pub fn write_inspection(
     totals.receipted = receipts.last().map_or(0, |receipt| receipt.size);
     let mut digest = Context::new(&SHA256);
     digest.update(&std::fs::read(&header_path).map_err(writing(&header_path))?);
-    source.write(&chosen, selection.is_everything(), dir, &mut digest)?;
+    // What was erased after its retention is there by its hash.
+    let whole = selection.is_everything() && totals.erased == 0;
+    source.write(&chosen, whole, dir, &mut digest)?;
     let digest: String = digest.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     let (inspectors, origin) = (&inspection.inspectors, header.origin.as_str());
     put(&dir.join("report.html"), &report::html(&totals, origin, inspectors, &asked(selection)))?;
@@ -140,6 +140,10 @@ impl Source<'_> {
     fn choose(&self, selection: &Selection) -> Result<(BTreeSet<u64>, Totals), ExportError> {
         let (mut totals, mut taken) = (Totals::default(), Vec::new());
         self.each(|sequence, leaf, jws| {
+            let Some(jws) = jws else {
+                totals.erased += 1;
+                return Ok(());
+            };
             let envelope = opened(sequence, jws)?;
             totals.count(&envelope);
             if selection.takes(&envelope) {
@@ -170,7 +174,7 @@ impl Source<'_> {
                 let digits: String = leaf.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
                 leaves.line(digits.as_bytes())?;
             }
-            if chosen.contains(&sequence) {
+            if let Some(jws) = jws.filter(|_| chosen.contains(&sequence)) {
                 digest.update(jws.as_bytes());
                 sealed.line(jws.as_bytes())?;
                 let payload = payload_unverified(jws);
@@ -185,15 +189,13 @@ impl Source<'_> {
 
     fn each(
         &self,
-        mut work: impl FnMut(u64, Hash, &str) -> Result<(), ExportError>,
+        mut work: impl FnMut(u64, Hash, Option<&str>) -> Result<(), ExportError>,
     ) -> Result<(), ExportError> {
         let mut first = 0;
         while first < self.size {
             let end = self.size.min(first + SLICE);
             for event in self.reader.events(first..end).map_err(ExportError::Journal)? {
-                let sequence = event.sequence.0;
-                let jws = event.jws.ok_or(ExportError::Erased { sequence })?;
-                work(sequence, event.leaf, &jws)?;
+                work(event.sequence.0, event.leaf, event.jws.as_deref())?;
             }
             first = end;
         }

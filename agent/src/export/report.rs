@@ -19,6 +19,8 @@ pub struct Inspector {
 pub struct Totals {
     pub events: u64,
     pub shown: u64,
+    /// Erased after their retention; only their hashes are left.
+    pub erased: u64,
     pub receipts: usize,
     pub receipted: u64,
     kinds: BTreeMap<String, u64>,
@@ -52,15 +54,17 @@ impl Totals {
     /// The line that a manager and an inspector see first.
     pub fn health(&self) -> String {
         format!(
-            "{} 条事件，{} 条已导出 · {} 处中断 · {} 次时钟调整 · {} 条有回执\n\
-             {} events, {} shown · {} gaps · {} clock steps · {} receipted",
-            self.events,
+            "{} 条事件，{} 条已导出，{} 条已按期删除 · {} 处中断 · {} 次时钟调整 · {} 条有回执\n\
+             {} events, {} shown, {} erased after their retention · {} gaps · {} clock steps · {} receipted",
+            self.events + self.erased,
             self.shown,
+            self.erased,
             self.gaps.len(),
             self.steps.len(),
             self.receipted,
-            self.events,
+            self.events + self.erased,
             self.shown,
+            self.erased,
             self.gaps.len(),
             self.steps.len(),
             self.receipted
