@@ -1,6 +1,8 @@
 //! Starts the whole agent from a config: keys, journal, models, devices, network, local API, event loop.
 //! Never opens a device before everything that can refuse to start has agreed.
 
+mod open_journal;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
@@ -12,13 +14,10 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc as tokio_mpsc;
 use zhenyin_core::act::FaceRules;
-use zhenyin_core::chain::ChainState;
 use zhenyin_core::documents::Policy;
-use zhenyin_core::event::Envelope;
+use zhenyin_core::event::lifecycle::LogIntegrityAlarm;
 use zhenyin_core::fault::Fault;
 use zhenyin_core::ids::{ChainId, ReaderId};
-use zhenyin_core::merkle::CompactRange;
-use zhenyin_core::note::Note;
 use zhenyin_core::terminal::{Input, JournalState, Setup, Terminal};
 use zhenyin_core::time::Boottime;
 use zhenyin_core::wire::UploadRequest;
@@ -33,13 +32,14 @@ use crate::clock::Clock;
 use crate::config::{Config, ReaderChoice};
 use crate::event_loop::{Adapters, EventLoop, Wake};
 use crate::face::{self, FaceReport, FaceTask};
-use crate::journal::{DurableChain, Journal, JournalReader, Limits};
+use crate::journal::JournalReader;
 use crate::keystore::KeyStore;
 use crate::latest::{LatestSender, latest};
 use crate::local_api::{ApiToken, Asks, LocalApi};
 use crate::references::References;
 use crate::terminal_enrolment::{TerminalEnrolment, TerminalEnrolmentError};
 use crate::upstream::Upstream;
+use open_journal::{OpenJournal, Scan, journal_state};
 
 /// Opens a camera; runs on the capture thread, once for each attempt.
 pub type OpenCamera = Box<dyn Fn() -> Result<Box<dyn FrameSource>, CameraError> + Send + Sync>;
@@ -49,14 +49,12 @@ pub struct Agent {
     wakes: mpsc::Sender<Wake>,
     event_loop: Option<JoinHandle<()>>,
     runtime: Option<tokio::runtime::Runtime>,
+    scan: Option<Scan>,
     address: SocketAddr,
 }
 
 /// Policy is asked for this often; a new one reaches every online terminal within minutes.
 const POLICY_POLL: Duration = Duration::from_secs(60);
-/// How many of the last events are read for what the attempt limits must remember. To push a failure out of
-/// them takes far longer than the rest that it brought.
-const RECENT: u64 = 256;
 
 impl Agent {
     /// Starts with the camera that the config names.
@@ -88,17 +86,13 @@ impl Agent {
             move |report| drop(wakes.send(Wake::Journal(report)))
         };
         let journal_dir = config.state.join("journal");
-        let (journal, durable) = Journal::open(&journal_dir, keys.journal_key(), Limits::default(), report)?;
-        let durable = match durable {
-            Some(durable) if durable.chain == enrolment.grant.chain() => durable,
-            _ => journal.begin_chain(enrolment.grant.chain(), enrolment.grant.token())?,
-        };
-        verify_head(&durable, &enrolment)?;
+        let clock = Clock::new();
+        let opened = open_journal::open(&journal_dir, &keys, &enrolment, clock.now().wall, report)?;
+        let OpenJournal { journal, durable, lost } = opened;
         let journal_reader = JournalReader::open(&journal_dir, keys.journal_key())?;
         let references = References::open(&config.state.join("references"), &keys.references_key())?;
-        let clock = Clock::new();
         let face = pack.as_ref().map(|(pack, _)| face_rules(pack));
-        let state = journal_state(&durable, &journal_reader)?;
+        let state = (journal_state(&durable, &journal_reader)?, lost);
         let terminal = terminal(config, enrolment, &keys, &clock, state, face)?;
         let runtime = runtime()?;
         let token = ApiToken::create(&config.state)?;
@@ -122,8 +116,9 @@ impl Agent {
             .name("event-loop".to_owned())
             .spawn(move || EventLoop::new(terminal, adapters, inbox).run())
             .context("event loop cannot be started")?;
+        let scan = start_scan(journal_dir, &keys, durable.chain, &wakes)?;
         tracing::info!(api = %address, "agent is running");
-        Ok(Self { wakes, event_loop: Some(event_loop), runtime: Some(runtime), address })
+        Ok(Self { wakes, event_loop: Some(event_loop), runtime: Some(runtime), scan: Some(scan), address })
     }
 
     /// Where the local API listens.
@@ -137,6 +132,7 @@ impl Agent {
     }
 
     fn close(&mut self) {
+        self.scan = None;
         let _gone = self.wakes.send(Wake::Stop);
         if let Some(event_loop) = self.event_loop.take() {
             // A panic there was reported by the panic hook.
@@ -175,36 +171,12 @@ fn face_rules(pack: &Pack) -> FaceRules {
     }
 }
 
-/// The head file is the newest checkpoint this terminal signed; a forged one must not hide a cut journal.
-fn verify_head(durable: &DurableChain, enrolment: &TerminalEnrolment) -> anyhow::Result<()> {
-    let Some(text) = &durable.head else { return Ok(()) };
-    let note =
-        Note::parse(text).context("head file of the journal is damaged: keep all files and tell IT")?;
-    note.verify_log(&enrolment.grant.log_key())
-        .context("head file of the journal was not signed by this terminal: keep all files and tell IT")
-}
-
-fn journal_state(durable: &DurableChain, reader: &JournalReader) -> anyhow::Result<JournalState> {
-    let size = durable.state.frontier.size();
-    let events = reader.events(size.saturating_sub(RECENT)..size)?;
-    let recent = events.iter().filter_map(|e| e.jws.as_deref()).map(envelope).collect::<Result<_, _>>()?;
-    let ChainState { frontier, last_leaf } = durable.state.clone();
-    let acknowledged: CompactRange = durable.acked_frontier.clone();
-    Ok(JournalState { chain: ChainState { frontier, last_leaf }, acknowledged, recent })
-}
-
-fn envelope(jws: &str) -> anyhow::Result<Envelope> {
-    let payload =
-        zhenyin_core::jws::payload_unverified(jws).context("an event of the journal is not a JWS")?;
-    Ok(Envelope::parse(&payload)?)
-}
-
 fn terminal(
     config: &Config,
     enrolment: TerminalEnrolment,
     keys: &KeyStore,
     clock: &Clock,
-    journal: JournalState,
+    (journal, lost): (JournalState, Option<LogIntegrityAlarm>),
     face: Option<FaceRules>,
 ) -> anyhow::Result<Terminal> {
     let mut jitter = [0; 8];
@@ -216,6 +188,7 @@ fn terminal(
         witness: enrolment.witness,
         grant: enrolment.grant,
         journal,
+        lost,
         signer: Box::new(keys.signer()),
         boot: clock.boot_id(),
         pepper: keys.pepper().cloned().context("the key file has no pepper: enrol this terminal anew")?,
@@ -224,6 +197,17 @@ fn terminal(
         agent: env!("CARGO_PKG_VERSION").to_owned(),
     };
     Ok(Terminal::new(setup, clock.now()))
+}
+
+fn start_scan(
+    dir: PathBuf,
+    keys: &KeyStore,
+    chain: ChainId,
+    wakes: &mpsc::Sender<Wake>,
+) -> anyhow::Result<Scan> {
+    let wakes = wakes.clone();
+    let found = move |alarm| drop(wakes.send(Wake::Input(Input::EvidenceDamaged(alarm))));
+    Scan::start(dir, keys.journal_key(), chain, found).context("scan of the journal cannot be started")
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

@@ -90,6 +90,9 @@ enum TerminalCommand {
     Enrol {
         #[arg(long)]
         code: String,
+        /// This terminal is enrolled already: begin a new chain, after a damaged journal was set aside.
+        #[arg(long)]
+        again: bool,
     },
 }
 
@@ -121,7 +124,9 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             }
         }
         Command::Run => run_agent(&config(&cli.config)?),
-        Command::Terminal(TerminalCommand::Enrol { code }) => enrol_terminal(&config(&cli.config)?, &code),
+        Command::Terminal(TerminalCommand::Enrol { code, again }) => {
+            enrol_terminal(&config(&cli.config)?, &code, again)
+        }
         Command::Journal(command) => evidence::run(command, &config(&cli.config)?),
         Command::Enrol { role, without_turning } => {
             let request = match role {
@@ -166,19 +171,18 @@ async fn stop_signal() -> std::io::Result<()> {
     tokio::signal::ctrl_c().await
 }
 
-fn enrol_terminal(config: &Config, code: &str) -> anyhow::Result<()> {
+fn enrol_terminal(config: &Config, code: &str, again: bool) -> anyhow::Result<()> {
     let upstream =
         config.upstream.as_ref().context("config has no `upstream.url`, so there is nobody to enrol with")?;
     let mut keys = KeyStore::open_or_create(&config.state.join("keys"))?;
     let upstream = Upstream::new(&upstream.url, upstream.ca_file.as_ref())?;
     let now = Clock::new().now();
-    let enrolment = client_runtime()?.block_on(TerminalEnrolment::obtain(
-        &config.state,
-        &upstream,
-        code,
-        &mut keys,
-        now,
-    ))?;
+    let (runtime, state) = (client_runtime()?, &config.state);
+    let enrolment = if again {
+        runtime.block_on(TerminalEnrolment::obtain_again(state, &upstream, code, &mut keys, now))?
+    } else {
+        runtime.block_on(TerminalEnrolment::obtain(state, &upstream, code, &mut keys, now))?
+    };
     let content = enrolment.grant.content();
     say(&format!(
         "enrolled as terminal {} of {} {}",

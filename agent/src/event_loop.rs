@@ -134,6 +134,11 @@ impl EventLoop {
                     let _stopped = self.adapters.journal.write_head(note.to_string());
                 }
             }
+            JournalReport::Room(room) => {
+                tracing::info!(used = room.used_bytes, limit = room.limit_bytes, level = ?room.level, "room for events");
+                self.handle(Input::Room(room));
+            }
+            JournalReport::Erased { through } => tracing::info!(through, "retention has erased bodies"),
             JournalReport::Acknowledged { size } => tracing::debug!(size, "receipt stored"),
             JournalReport::AcknowledgementRefused { error } => {
                 tracing::error!(error = %chain_of(&error), "receipt could not be stored");
@@ -222,8 +227,7 @@ impl EventLoop {
             Output::LoadFrontier { size } => self.load_frontier(size),
             Output::LoadBatch { first, max } => self.load_batch(first, max),
             Output::Post(request) => self.post(request),
-            Output::Acknowledge { frontier, receipt } => {
-                let at = self.adapters.clock.now().wall;
+            Output::Acknowledge { frontier, receipt, at } => {
                 let _stopped = self.adapters.journal.acknowledge(frontier, receipt.to_string(), at);
             }
             Output::KeepPolicy(policy) => {
@@ -268,11 +272,8 @@ impl EventLoop {
     }
 
     fn load_frontier(&mut self, size: u64) {
-        match self.adapters.journal_reader.events(0..size) {
-            Ok(events) => {
-                let frontier = CompactRange::of(events.into_iter().map(|e| e.leaf));
-                self.handle(Input::FrontierLoaded(frontier));
-            }
+        match self.adapters.journal_reader.frontier(size) {
+            Ok(frontier) => self.handle(Input::FrontierLoaded(frontier)),
             Err(error) => {
                 tracing::error!(error = %chain_of(&error), "journal cannot be read for upload");
                 self.handle(Input::FrontierLoaded(CompactRange::new()));

@@ -5,27 +5,35 @@
 //! One writer thread owns the only write connection and drains what is queued into one transaction (natural
 //! group commit). Answers come back through the report function given to [`Journal::open`].
 
+mod aside;
 mod body;
 mod database;
 mod error;
 mod head_file;
+mod mark;
 mod reader;
 mod reserve;
+mod retention;
 mod rows;
 mod scan;
+mod store;
 mod writer;
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use zhenyin_core::chain::{ChainState, SealedEvent};
 use zhenyin_core::ids::{ChainId, Sequence};
 use zhenyin_core::merkle::CompactRange;
+use zhenyin_core::room::Room;
 use zhenyin_core::time::WallTime;
 
+pub use self::aside::{Aside, asides, set_aside};
 pub use self::error::JournalError;
 pub use self::reader::{Counters, JournalReader, Receipt, StoredEvent};
+pub use self::retention::Hold;
 pub use self::scan::ScanReport;
 use crate::data_key::DataKey;
 
@@ -37,16 +45,27 @@ pub struct Epoch(pub u64);
 /// How much the journal may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of database from which on no event is taken. Receipts still fit in above it.
+    /// Bytes of database from which on nothing is taken but what must be recorded of that. Receipts still fit in
+    /// above it.
     pub quota: u64,
     /// Bytes kept in a file of real blocks, so that a full disk can be recovered from.
     pub reserve: u64,
+    /// Quiet time before a checkpoint, and time between two attempts to open a failed database.
+    pub quiet: Duration,
+    /// How long bodies are kept after their receipt, by the witness's time.
+    pub keep: Duration,
 }
 
 impl Default for Limits {
-    /// 1 GiB (about 390 days at 2,000 events a day) and 16 MiB.
+    /// 1 GiB (about 390 days at 2,000 events a day), 16 MiB, a second, and 400 days: the 12 months that
+    /// institutions and physicians are looked back on, with a margin.
     fn default() -> Self {
-        Self { quota: 1 << 30, reserve: 16 << 20 }
+        Self {
+            quota: 1 << 30,
+            reserve: 16 << 20,
+            quiet: Duration::from_secs(1),
+            keep: Duration::from_secs(400 * 24 * 3600),
+        }
     }
 }
 
@@ -60,7 +79,8 @@ pub struct DurableChain {
     /// The events that a verified receipt covers.
     pub acked_frontier: CompactRange,
     pub last_receipt: Option<String>,
-    /// The note in the head file: its size and root were compared, its signature was not verified.
+    /// The note in the head file if it is about this chain: its size and root were compared, its signature was
+    /// not verified.
     pub head: Option<String>,
 }
 
@@ -93,7 +113,13 @@ pub enum JournalReport {
     HeadNotWritten {
         error: JournalError,
     },
-    /// Quiet for a second and everything is in the main file: the moment to sign a checkpoint for the head file.
+    /// Bodies below this sequence are erased: their retention has ended.
+    Erased {
+        through: u64,
+    },
+    /// The room for events has changed its level.
+    Room(Room),
+    /// Quiet for a while and everything is in the main file: the moment to sign a checkpoint for the head file.
     Idle {
         size: u64,
     },
@@ -167,6 +193,42 @@ impl Journal {
         self.send(Command::Head(note))
     }
 
+    /// From now on bodies are kept this long after their receipt.
+    ///
+    /// # Errors
+    /// [`JournalError::Stopped`] when there is no writer any more.
+    pub fn keep(&self, keep: Duration) -> Result<(), JournalError> {
+        self.send(Command::Keep(keep))
+    }
+
+    /// Keeps the events of the current chain from `first` to `last`, and all later ones, from being erased until
+    /// the hold is lifted. Waits for the disk and gives the hold's number.
+    ///
+    /// # Errors
+    /// What the database says; there is no hold then.
+    pub fn hold(
+        &self,
+        first: Sequence,
+        last: Sequence,
+        reason: &str,
+        at: WallTime,
+    ) -> Result<i64, JournalError> {
+        let (first, last, reason) = (first.0, last.0, reason.to_owned());
+        self.change_hold(HoldChange::Place { first, last, reason, at })
+    }
+
+    /// # Errors
+    /// [`JournalError::NoHold`], or what the database says; the hold stands then.
+    pub fn lift_hold(&self, id: i64, at: WallTime) -> Result<(), JournalError> {
+        self.change_hold(HoldChange::Lift { id, at }).map(|_| ())
+    }
+
+    fn change_hold(&self, change: HoldChange) -> Result<i64, JournalError> {
+        let (answer, answered) = channel();
+        self.send(Command::Hold { change, answer })?;
+        answered.recv().map_err(|_| JournalError::Stopped)?
+    }
+
     /// Lets the writer finish what is queued, checkpoint and stop.
     pub fn close(mut self) {
         self.stop();
@@ -195,10 +257,17 @@ impl Drop for Journal {
 
 /// What the writer is asked to do.
 enum Command {
-    Begin { chain: ChainId, grant_jws: String, answer: Sender<Result<DurableChain, JournalError>> },
+    Begin { chain: ChainId, grant_jws: String, answer: Answer<DurableChain> },
     Append { epoch: Epoch, event: Box<SealedEvent> },
     Acknowledge(Box<Acknowledgement>),
     Head(String),
+    Keep(Duration),
+    Hold { change: HoldChange, answer: Answer<i64> },
+}
+
+enum HoldChange {
+    Place { first: u64, last: u64, reason: String, at: WallTime },
+    Lift { id: i64, at: WallTime },
 }
 
 struct Acknowledgement {
@@ -207,6 +276,7 @@ struct Acknowledgement {
     at: WallTime,
 }
 
+type Answer<T> = Sender<Result<T, JournalError>>;
 type Inbox = Receiver<Command>;
 type Report = Box<dyn FnMut(JournalReport) + Send>;
 

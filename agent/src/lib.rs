@@ -5,7 +5,7 @@
 
 pub mod config;
 pub mod durable_file;
-mod data_key;
+pub mod data_key;
 pub mod latest;
 pub mod clock;
 pub mod camera;

@@ -4,13 +4,15 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use zhenyin_core::documents::{DocumentError, EnrolmentAnswer, EnrolmentRequest, Grant};
+use zhenyin_core::documents::{DocumentError, EnrolmentAnswer, EnrolmentRequest, Grant, PreviousChain};
+use zhenyin_core::ids::{ChainId, TerminalId};
 use zhenyin_core::note::{NoteError, VerifierKey};
 use zhenyin_core::signer::{Jwk, KeyError, PublicKey, Signer as _};
 use zhenyin_core::time::Now;
 use zhenyin_core::verify::ExportHeader;
 
 use crate::durable_file::{self, FileError};
+use crate::journal::{JournalReader, asides};
 use crate::keystore::{KeyStore, KeyStoreError};
 use crate::upstream::{Upstream, UpstreamError};
 
@@ -42,6 +44,8 @@ pub enum TerminalEnrolmentError {
     Keys(#[source] KeyStoreError),
     #[error("grant is for another key than this terminal's")]
     ForeignKey,
+    #[error("code is for another terminal than this one")]
+    ForeignTerminal,
 }
 
 /// What a terminal holds after its enrolment.
@@ -51,6 +55,8 @@ pub struct TerminalEnrolment {
     pub policy: String,
     pub authority: PublicKey,
     pub witness: VerifierKey,
+    /// The chain that this enrolment follows, if the terminal was enrolled again.
+    pub replaces: Option<ChainId>,
 }
 
 impl TerminalEnrolment {
@@ -85,22 +91,73 @@ impl TerminalEnrolment {
         if let Ok(held) = Self::load(state) {
             return Err(TerminalEnrolmentError::Enrolled { terminal: held.grant.terminal().to_string() });
         }
-        let device = keys.signer();
-        let request =
-            EnrolmentRequest::new(code, None, now.wall, &device).map_err(TerminalEnrolmentError::Request)?;
-        let answer = upstream.enrol(&request).await.map_err(TerminalEnrolmentError::Upstream)?;
-        let pepper = answer.pepper().ok_or(TerminalEnrolmentError::Pepper)?;
-        let EnrolmentAnswer { grant, policy, witness, authority, .. } = answer;
-        let kept = Kept { grant, policy, witness, authority };
-        let enrolment = kept.open()?;
-        if enrolment.grant.device_key() != device.public_key() {
-            return Err(TerminalEnrolmentError::ForeignKey);
-        }
-        keys.set_pepper(pepper).map_err(TerminalEnrolmentError::Keys)?;
-        let text = serde_json::to_vec(&kept).expect("four texts can be written as JSON");
-        durable_file::replace(&file(state), &text).map_err(TerminalEnrolmentError::File)?;
-        Ok(enrolment)
+        let enrolment = exchange(upstream, code, keys, None, now).await?;
+        enrolment.keep(state)
     }
+
+    /// Trades `code` for a grant of a new chain, which hangs from the last receipt of the one before. For a
+    /// journal that was set aside, and for a terminal that is given to somebody else.
+    ///
+    /// # Errors
+    /// [`TerminalEnrolmentError`]; the terminal is enrolled as it was before.
+    pub async fn obtain_again(
+        state: &Path,
+        upstream: &Upstream,
+        code: &str,
+        keys: &mut KeyStore,
+        now: Now,
+    ) -> Result<Self, TerminalEnrolmentError> {
+        let held = Self::load(state)?;
+        let chain = held.grant.chain();
+        let prev = last_receipted(&state.join("journal"), keys, chain);
+        let mut enrolment = exchange(upstream, code, keys, Some((held.grant.terminal(), prev)), now).await?;
+        enrolment.replaces = Some(chain);
+        let old = std::fs::read(file(state))
+            .map_err(|source| TerminalEnrolmentError::Unreadable { path: file(state), source })?;
+        let aside = state.join("keys").join(format!("enrolment-{chain}.json"));
+        durable_file::replace(&aside, &old).map_err(TerminalEnrolmentError::File)?;
+        enrolment.keep(state)
+    }
+}
+
+/// Asks the upstream, and keeps the pepper that comes with the answer.
+async fn exchange(
+    upstream: &Upstream,
+    code: &str,
+    keys: &mut KeyStore,
+    again: Option<(TerminalId, Option<PreviousChain>)>,
+    now: Now,
+) -> Result<Kept, TerminalEnrolmentError> {
+    let device = keys.signer();
+    let (terminal, prev) = again.unzip();
+    let request = EnrolmentRequest::new(code, prev.flatten(), now.wall, &device)
+        .map_err(TerminalEnrolmentError::Request)?;
+    let answer = upstream.enrol(&request).await.map_err(TerminalEnrolmentError::Upstream)?;
+    let pepper = answer.pepper().ok_or(TerminalEnrolmentError::Pepper)?;
+    let EnrolmentAnswer { grant, policy, witness, authority, .. } = answer;
+    let kept = Kept { grant, policy, witness, authority, replaces: None };
+    let enrolment = kept.open()?;
+    if enrolment.grant.device_key() != device.public_key() {
+        return Err(TerminalEnrolmentError::ForeignKey);
+    }
+    if terminal.is_some_and(|terminal| terminal != enrolment.grant.terminal()) {
+        return Err(TerminalEnrolmentError::ForeignTerminal);
+    }
+    keys.set_pepper(pepper).map_err(TerminalEnrolmentError::Keys)?;
+    Ok(kept)
+}
+
+/// The newest receipt of a chain, from its journal or from what was set aside of it: the upstream compares it with
+/// its own, so a damaged one is no danger.
+fn last_receipted(journal: &Path, keys: &KeyStore, chain: ChainId) -> Option<PreviousChain> {
+    let set_aside = asides(journal).into_iter().rfind(|aside| aside.chain == chain);
+    let folders = [Some(journal), set_aside.as_ref().map(|aside| aside.folder.as_path())];
+    folders.into_iter().flatten().find_map(|folder| {
+        let reader = JournalReader::open(folder, keys.journal_key()).ok()?;
+        let receipt = reader.receipts(chain).ok()?.pop()?;
+        let root = receipt.note.lines().nth(2)?.to_owned();
+        Some(PreviousChain { chain, size: receipt.size, root })
+    })
 }
 
 impl TerminalEnrolment {
@@ -123,9 +180,21 @@ struct Kept {
     policy: String,
     witness: String,
     authority: Jwk,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    replaces: Option<ChainId>,
 }
 
 impl Kept {
+    fn text(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("texts can be written as JSON")
+    }
+
+    fn keep(&self, state: &Path) -> Result<TerminalEnrolment, TerminalEnrolmentError> {
+        let enrolment = self.open()?;
+        durable_file::replace(&file(state), &self.text()).map_err(TerminalEnrolmentError::File)?;
+        Ok(enrolment)
+    }
+
     fn open(&self) -> Result<TerminalEnrolment, TerminalEnrolmentError> {
         let authority = PublicKey::from_jwk(&self.authority).map_err(TerminalEnrolmentError::Authority)?;
         Ok(TerminalEnrolment {
@@ -133,6 +202,7 @@ impl Kept {
             witness: VerifierKey::parse(&self.witness).map_err(TerminalEnrolmentError::Witness)?,
             policy: self.policy.clone(),
             authority,
+            replaces: self.replaces,
         })
     }
 }

@@ -103,6 +103,7 @@ const FAULTS: &[(Fault, &str, &str)] = &[
         "存储已满，暂停受理；请联系 IT 清理磁盘",
         "storage is full, no act is taken: IT frees the disk",
     ),
+    (Fault::JournalFilling, "存储将满，请 IT 检查网络和磁盘", "storage fills up: IT checks network and disk"),
     (
         Fault::JournalReadOnly,
         "存储只读，暂停受理；请联系 IT",

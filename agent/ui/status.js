@@ -8,6 +8,7 @@ const lines = (s) => [
   ["在岗 · Signed in", s.operator ? `${s.operator[0]} (${s.operator[1]})` : "无 · nobody"],
   ["记录 · Events", `${s.events}`],
   ["已回执 · Receipted", s.events === s.receipted ? "全部 · all" : `${s.receipted}，待送 ${s.events - s.receipted} · ${s.events - s.receipted} waiting`],
+  ["存储 · Storage", s.recording ?? `${Math.round(100 * s.room.used_bytes / (s.room.limit_bytes || 1))}% · ${s.room.level}`, s.recording],
   ["上行 · Upstream", s.upstream ?? "正常 · working", s.upstream],
   ["摄像头 · Camera", s.camera ?? (s.face_pack ? "正常 · working" : "未使用 · not in use"), s.camera],
   ["读卡器 · Reader", s.reader ?? "正常 · working", s.reader],

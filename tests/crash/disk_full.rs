@@ -5,16 +5,15 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
-use zhenyin::journal::{DurableChain, Epoch, Journal, JournalError, JournalReader, JournalReport, Limits};
-use zhenyin::keystore::KeyStore;
-use zhenyin_tests::sealing::SealingChain;
+use zhenyin::journal::{JournalReader, Limits};
+use zhenyin_core::time::WallTime;
 
-const LIMITS: Limits = Limits { quota: 1 << 30, reserve: 1 << 20 };
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::run::{Run, key};
+
+const LIMITS: Limits =
+    Limits { quota: 1 << 30, reserve: 1 << 20, quiet: Duration::from_millis(20), keep: Duration::MAX };
 
 #[test]
 fn r6_full_disk_fails_closed_and_recovers_without_restart() {
@@ -23,9 +22,8 @@ fn r6_full_disk_fails_closed_and_recovers_without_restart() {
         println!("skipped: R6 on a tmpfs needs the right to mount one");
         return;
     };
-    let keys = KeyStore::open_or_create(&disk.path.join("keys")).unwrap();
-    let mut run = Run::open(&disk.path.join("journal"), &keys).unwrap();
-    run.append_until_committed(20).unwrap();
+    let mut run = Run::open(&disk.path.join("journal"), LIMITS).unwrap();
+    run.append_all(20).unwrap();
 
     let filler = disk.fill().unwrap();
     let mut refused = 0;
@@ -39,73 +37,69 @@ fn r6_full_disk_fails_closed_and_recovers_without_restart() {
     run.append_until_committed(20).unwrap();
     drop(run.journal);
 
-    let reader = JournalReader::open(&disk.path.join("journal"), keys.journal_key()).unwrap();
+    let reader = JournalReader::open(&disk.path.join("journal"), key()).unwrap();
     assert_eq!(reader.verify_all().unwrap().events, run.committed, "nothing lost, nothing added");
     println!("R6: {refused} events refused on a full disk, {} committed, 0 lost", run.committed);
 }
 
-struct Run {
-    journal: Journal,
-    reports: Receiver<JournalReport>,
-    chain: SealingChain,
-    epoch: Epoch,
-    committed: u64,
+/// The reserve is given up for what must be recorded, receipted events are erased on the full disk, and both make
+/// room enough to go on.
+#[test]
+fn r6_a_full_disk_can_be_erased_from_and_the_reserve_comes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::mount(dir.path()) else {
+        println!("skipped: R6 on a tmpfs needs the right to mount one");
+        return;
+    };
+    let journal = disk.path.join("journal");
+    let mut run = Run::open(&journal, LIMITS).unwrap();
+    run.append_all(600).unwrap();
+    run.acknowledge(500, WallTime(0)).unwrap();
+    run.acknowledge(600, WallTime(1_000)).unwrap();
+    let reserve = journal.join("journal.reserve");
+    assert!(reserve.exists());
+    let filler = disk.fill().unwrap();
+    while run.append().unwrap().is_none() {}
+    assert!(!reserve.exists(), "the reserve was given up");
+    run.append_all(1).expect("what must be recorded of a full disk is taken");
+    run.journal.keep(Duration::from_millis(500)).unwrap();
+    run.wait_for("the erasing", |run| run.erased >= 500).unwrap();
+    let urgent = run.committed;
+    std::fs::remove_file(filler).unwrap();
+    run.wait_for_room().unwrap();
+    assert!(reserve.exists(), "the reserve is back without a restart");
+    run.append_all(20).unwrap();
+    let durable = run.committed;
+    drop(run.journal);
+    let reader = JournalReader::open(&journal, key()).unwrap();
+    let report = reader.verify_all().unwrap();
+    assert_eq!((report.events, report.erased), (durable, 500));
+    println!("R6: {urgent} events up to the full disk, 500 erased on it, {durable} after it, 0 lost");
 }
 
-impl Run {
-    fn open(dir: &Path, keys: &KeyStore) -> anyhow::Result<Self> {
-        let (sender, reports) = channel();
-        let report = move |report| drop(sender.send(report));
-        let (journal, _) = Journal::open(dir, keys.journal_key(), LIMITS, report)?;
-        let chain = SealingChain::begin(keys.signer())?;
-        journal.begin_chain(chain.grant().chain(), chain.grant().token())?;
-        Ok(Self { journal, reports, chain, epoch: Epoch::default(), committed: 0 })
+#[test]
+fn r6_a_disk_that_turns_read_only_fails_closed_and_recovers_without_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::mount(dir.path()) else {
+        println!("skipped: R6 on a tmpfs needs the right to mount one");
+        return;
+    };
+    let journal = disk.path.join("journal");
+    let mut run = Run::open(&journal, LIMITS).unwrap();
+    run.append_all(20).unwrap();
+    if !disk.remount("ro") {
+        println!("skipped: R6 read-only, a file system with open files cannot be remounted here");
+        return;
     }
-
-    /// Appends one event and tells why it was refused, if it was. After a refusal the chain goes back to what
-    /// is durable, as the core's does.
-    fn append(&mut self) -> anyhow::Result<Option<JournalError>> {
-        self.journal.append(self.epoch, self.chain.seal()?)?;
-        let mut refusal = None;
-        loop {
-            match self.reports.recv_timeout(PATIENCE)? {
-                JournalReport::Committed { through } => {
-                    ensure!(refusal.is_none(), "committed after a failure");
-                    self.committed = through.0 + 1;
-                    return Ok(None);
-                }
-                JournalReport::Failed { error, .. } => refusal = Some(error),
-                JournalReport::Reset { epoch, state } => {
-                    self.reset(epoch, *state.context("the chain is gone")?)?;
-                    return Ok(refusal);
-                }
-                JournalReport::Idle { .. }
-                | JournalReport::Acknowledged { .. }
-                | JournalReport::AcknowledgementRefused { .. }
-                | JournalReport::HeadNotWritten { .. } => {}
-            }
-        }
-    }
-
-    fn reset(&mut self, epoch: Epoch, state: DurableChain) -> anyhow::Result<()> {
-        let size = state.state.frontier.size();
-        ensure!(size == self.committed, "{size} events are durable, {} were told", self.committed);
-        self.epoch = epoch;
-        self.chain.roll_back(state.state);
-        Ok(())
-    }
-
-    /// The first attempts after a full disk may still meet the old failure.
-    fn append_until_committed(&mut self, count: u64) -> anyhow::Result<()> {
-        let goal = self.committed + count;
-        for _ in 0..count + 3 {
-            if self.committed < goal {
-                self.append()?;
-            }
-        }
-        ensure!(self.committed == goal, "{} of {goal} events are committed", self.committed);
-        Ok(())
-    }
+    run.append_in_vain().unwrap();
+    assert!(disk.remount("rw"));
+    run.wait_for_reset().unwrap();
+    run.append_until_committed(20).unwrap();
+    let durable = run.committed;
+    drop(run.journal);
+    let reader = JournalReader::open(&journal, key()).unwrap();
+    assert_eq!(reader.verify_all().unwrap().events, durable);
+    println!("R6: read-only was met, {durable} events committed before and after, 0 lost");
 }
 
 /// A tmpfs of 8 MiB.
@@ -121,6 +115,11 @@ impl SmallDisk {
             .output()
             .is_ok_and(|done| done.status.success());
         mounted.then(|| Self { path: path.to_owned() })
+    }
+
+    fn remount(&self, mode: &str) -> bool {
+        let done = Command::new("mount").args(["-o", &format!("remount,{mode}")]).arg(&self.path).output();
+        done.is_ok_and(|done| done.status.success())
     }
 
     /// Takes the last free byte and gives the file that holds it.

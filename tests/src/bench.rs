@@ -1,3 +1,4 @@
 //! Measurements that the bench program prints. Never tests: a figure is never asserted here.
 
+pub mod backlog;
 pub mod journal;

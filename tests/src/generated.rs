@@ -7,7 +7,7 @@ mod head;
 mod identity;
 mod light;
 mod mesh;
-mod random;
+pub mod random;
 mod raster;
 mod room;
 mod scene;

@@ -1,9 +1,10 @@
 //! Simulators of everything a terminal is connected to, for the tests and the demo.
 //! Never part of a shipped program.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod card_reader;
+pub mod faulty_disk;
 pub mod fuzz_targets;
 pub mod generated;
 pub mod recorded_camera;

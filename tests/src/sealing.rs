@@ -4,7 +4,7 @@
 use anyhow::Context as _;
 use uuid::Uuid;
 use zhenyin_core::chain::{Chain, ChainState, Head, SealedEvent};
-use zhenyin_core::documents::{Grant, GrantContent};
+use zhenyin_core::documents::{Grant, GrantContent, PreviousChain};
 use zhenyin_core::event::Draft;
 use zhenyin_core::ids::{BootId, ChainId, TerminalId};
 use zhenyin_core::merkle::CompactRange;
@@ -16,22 +16,35 @@ use zhenyin_core::time::{Boottime, ClockTrust, Now, WallTime};
 #[derive(Debug)]
 pub struct SealingChain {
     chain: Chain,
+    /// Events sealed, rolled back ones too: two events for one place are not the same.
+    sealed: u64,
+    /// How far the wall clock of the events has been set.
+    pub clock_shift_ms: i64,
     device: SoftwareSigner,
     witness: SoftwareSigner,
     witness_key: VerifierKey,
 }
 
 impl SealingChain {
-    /// A new chain of this device.
+    /// The first chain of this device.
     pub fn begin(device: SoftwareSigner) -> anyhow::Result<Self> {
+        Self::begin_as(device, ChainId(Uuid::from_u128(0x0196_a1b2_c3d4_7e5f_8a9b_0c1d_2e3f_4a5b)), None)
+    }
+
+    /// A chain of this device that follows another one.
+    pub fn begin_as(
+        device: SoftwareSigner,
+        chain: ChainId,
+        prev: Option<PreviousChain>,
+    ) -> anyhow::Result<Self> {
         let witness = fixed(3);
         let witness_key =
             VerifierKey::new("witness.example/upstream", KeyRole::Witness, witness.public_key())?;
         let content = GrantContent {
-            chain: ChainId(Uuid::from_u128(0x0196_a1b2_c3d4_7e5f_8a9b_0c1d_2e3f_4a5b)),
+            chain,
             iat: 1_777_593_600,
             jwk: device.public_key().to_jwk(),
-            prev: None,
+            prev,
             terminal: TerminalId(Uuid::from_u128(0x3f25_04e0_4f89_41d3_9a0c_0305_e82c_3301)),
             institution: None,
             department: None,
@@ -42,7 +55,7 @@ impl SealingChain {
             authority: None,
         };
         let chain = Chain::begin(Grant::seal(&content, &fixed(2))?);
-        Ok(Self { chain, device, witness, witness_key })
+        Ok(Self { chain, sealed: 0, clock_shift_ms: 0, device, witness, witness_key })
     }
 
     /// The chain of [`Self::begin`], going on where `state` ends.
@@ -58,9 +71,12 @@ impl SealingChain {
 
     pub fn seal(&mut self) -> anyhow::Result<SealedEvent> {
         let number = self.chain.head().size;
-        let data = serde_json::json!({ "decision": "accept", "method": "face+card", "number": number });
+        self.sealed += 1;
+        let data = serde_json::json!({
+            "decision": "accept", "method": "face+card", "number": number, "sealed": self.sealed,
+        });
         let draft = Draft { kind: "test.happened.v1".to_owned(), subject: None, data };
-        let wall = WallTime(1_777_593_600_000 + number.cast_signed());
+        let wall = WallTime(1_777_593_600_000 + number.cast_signed() + self.clock_shift_ms);
         let now = Now { wall, boottime: Boottime::default(), trust: ClockTrust::Synced };
         let boot = BootId(Uuid::from_u128(0x7d9f_0c1a_2b3c_4d5e_8f60_7182_93a4_b5c6));
         self.chain.seal_draft(draft, now, &boot, &self.device).context("seal an event")

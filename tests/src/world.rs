@@ -185,6 +185,28 @@ impl World {
         Ok(())
     }
 
+    /// Staff type a code for this same terminal: a new chain begins at the next start.
+    ///
+    /// # Errors
+    /// When the upstream is away or refuses.
+    pub fn enrol_again(&self) -> anyhow::Result<()> {
+        let upstream = self.upstream.as_ref().context("there is no upstream")?;
+        let terminal = TerminalEnrolment::load(&self.config.state)?.grant.terminal();
+        let code =
+            upstream.mint_code(&TerminalInfo { terminal: Some(terminal), ..TerminalInfo::default() })?;
+        let mut keys = KeyStore::open(&self.config.state.join("keys"))?;
+        let link = zhenyin::upstream::Upstream::new(&upstream.url(), None)?;
+        let now = Clock::new().now();
+        self.runtime.block_on(TerminalEnrolment::obtain_again(
+            &self.config.state,
+            &link,
+            &code,
+            &mut keys,
+            now,
+        ))?;
+        Ok(())
+    }
+
     /// Writes an export of the stopped agent's chain and verifies it; gives both counts of events.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use crate::ids::{ChainId, Sequence, SessionId, SubjectToken, TerminalId};
 use crate::look::Hint;
 use crate::pin::Pin;
 use crate::presented::ScannedCode;
+use crate::room::Room;
 use crate::time::ClockTrust;
 
 /// One act at the desk. Only one runs at a time: a workstation has one camera and one reader.
@@ -213,6 +214,9 @@ pub struct Status {
     pub face_pack: Option<String>,
     /// Why nothing can be recorded now.
     pub recording: Option<Fault>,
+    /// How much of the journal's room is used.
+    #[serde(default)]
+    pub room: Room,
     pub clock: ClockTrust,
     pub events: u64,
     pub receipted: u64,

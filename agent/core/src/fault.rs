@@ -84,6 +84,7 @@ faults! {
     CardLocked            "card.content.locked"          Subject   Info      false
     CardDamaged           "card.content.damaged"         Subject   Info      true
     JournalFull           "journal.disk.full"            Device    Error     true
+    JournalFilling        "journal.disk.filling"         Device    Warn      true
     JournalReadOnly       "journal.disk.readonly"        Device    Error     true
     JournalDamaged        "journal.file.damaged"         Integrity Error     false
     JournalInUse          "journal.file.busy"            Device    Error     true

@@ -8,6 +8,7 @@
 
 pub mod ids;
 pub mod time;
+pub mod room;
 pub mod fault;
 pub mod biometric;
 pub mod challenge;

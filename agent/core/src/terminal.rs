@@ -4,6 +4,7 @@
 //! verified receipt.
 
 mod acting;
+mod devices;
 mod recalled;
 mod recording;
 mod syncing;
@@ -15,6 +16,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use acting::Running;
+use devices::DeviceHealth;
 use recording::Recording;
 use syncing::Syncing;
 
@@ -26,7 +28,7 @@ use crate::challenge::{Turn, Turned};
 use crate::documents::{Grant, Policy};
 use crate::enrolled::Enrolled;
 use crate::event::Envelope;
-use crate::event::lifecycle::{Device, DeviceDegraded, DeviceRecovered, PolicyApplied};
+use crate::event::lifecycle::{LogIntegrityAlarm, PolicyApplied};
 use crate::fault::Fault;
 use crate::ids::{BootId, Pepper, ReaderId, Sequence, SessionId, SubjectToken};
 use crate::limit::AttemptLimit;
@@ -34,8 +36,9 @@ use crate::merkle::{CompactRange, leaf_hash};
 use crate::note::{Note, VerifierKey};
 use crate::outbox::StoredEvent;
 use crate::presented::ScannedCode;
+use crate::room::Room;
 use crate::signer::{PublicKey, Signer};
-use crate::time::{Boottime, Now};
+use crate::time::{Boottime, Now, WallTime};
 use crate::wire::{UploadRequest, UpstreamAnswer};
 
 /// Names one request of the local API until it is answered.
@@ -51,6 +54,8 @@ pub struct Setup {
     pub witness: VerifierKey,
     /// What the journal holds of this chain.
     pub journal: JournalState,
+    /// What the chain before this one has lost; recorded when this one begins.
+    pub lost: Option<LogIntegrityAlarm>,
     pub signer: Box<dyn Signer + Send>,
     pub boot: BootId,
     pub pepper: Pepper,
@@ -132,6 +137,10 @@ pub enum Input {
         epoch: u64,
         chain: ChainState,
     },
+    /// The room for events has changed its level.
+    Room(Room),
+    /// A scan of the whole journal has found something wrong.
+    EvidenceDamaged(LogIntegrityAlarm),
     FrontierLoaded(CompactRange),
     BatchLoaded {
         first: u64,
@@ -202,6 +211,8 @@ pub enum Output {
     Acknowledge {
         frontier: CompactRange,
         receipt: Note,
+        /// The witness's time in the receipt.
+        at: WallTime,
     },
     KeepPolicy(Policy),
     /// Something for the log and the status page; recorded already where it must be.
@@ -230,30 +241,6 @@ pub struct Terminal {
     /// The chain is being closed; no act begins any more.
     stopping: bool,
     outputs: VecDeque<Output>,
-}
-
-/// What is wrong with a device, if anything.
-#[derive(Clone, Copy, Debug, Default)]
-struct DeviceHealth(Option<Trouble>);
-
-#[derive(Clone, Copy, Debug)]
-struct Trouble {
-    fault: Fault,
-    since: Boottime,
-    /// When it was last found not to work.
-    seen: Boottime,
-}
-
-impl DeviceHealth {
-    fn fault(&self) -> Option<Fault> {
-        self.0.map(|trouble| trouble.fault)
-    }
-
-    /// Worth a try: nothing is known to be wrong, or it was found wrong a while ago and may have mended itself.
-    /// The camera is off between acts, so only an act can find out.
-    fn may_work(&self, now: Now) -> bool {
-        self.0.is_none_or(|t| t.fault.is_retryable() && now.boottime.saturating_since(t.seen) >= RETRY)
-    }
 }
 
 impl Terminal {
@@ -292,7 +279,7 @@ impl Terminal {
             outputs: VecDeque::new(),
         };
         terminal.recall_attempts(&setup.journal.recent, setup.boot);
-        terminal.started(setup.journal.recent.last(), now);
+        terminal.started(setup.journal.recent.last(), setup.lost, now);
         terminal
     }
 
@@ -313,6 +300,8 @@ impl Terminal {
             Input::Committed { through } => self.committed(through, now),
             Input::NotCommitted { fault } => self.not_committed(fault),
             Input::JournalReset { epoch, chain } => self.journal_reset(epoch, chain, now),
+            Input::Room(room) => self.room_changed(room, now),
+            Input::EvidenceDamaged(alarm) => self.evidence_damaged(&alarm, now),
             Input::FrontierLoaded(frontier) => self.frontier_loaded(frontier, now),
             Input::BatchLoaded { first, events } => self.batch_loaded(first, events, now),
             Input::Upstream(answer) => self.upstream_answered(answer, now),
@@ -348,7 +337,8 @@ impl Terminal {
             camera: self.camera.fault(),
             reader: self.readers.values().find_map(DeviceHealth::fault),
             face_pack: self.pack_rules.map(|r| r.model.short()),
-            recording: self.recording.fault,
+            recording: self.recording_fault(),
+            room: self.recording.room,
             clock: now.trust,
             events: self.recording.durable,
             receipted: self.syncing.acknowledged(),
@@ -392,31 +382,6 @@ impl Terminal {
         }
     }
 
-    /// The state of a reader, or of the camera.
-    fn device(&mut self, reader: Option<ReaderId>, state: Result<(), Fault>, now: Now) {
-        let (device, health) = match reader {
-            Some(id) => (Device::CardReader, self.readers.entry(id).or_default()),
-            None => (Device::Camera, &mut self.camera),
-        };
-        match (health.0, state) {
-            (None, Err(fault)) => {
-                health.0 = Some(Trouble { fault, since: now.boottime, seen: now.boottime });
-                self.record(&DeviceDegraded { device, reader, fault: fault.code().to_owned() }, now);
-            }
-            // One fault may turn into another on the way; the record has the first.
-            (Some(trouble), Err(fault)) => health.0 = Some(Trouble { fault, seen: now.boottime, ..trouble }),
-            (Some(trouble), Ok(())) => {
-                health.0 = None;
-                let after_s = now.boottime.saturating_since(trouble.since).as_secs();
-                self.record(&DeviceRecovered { device, reader, after_s }, now);
-            }
-            (None, Ok(())) => {}
-        }
-        if device == Device::Camera && state.is_err() {
-            self.camera_gone(now);
-        }
-    }
-
     /// The rules of the pack with whatever the policy in force overrides.
     fn face_rules(&self) -> Option<FaceRules> {
         let mut rules = self.pack_rules?;
@@ -430,6 +395,4 @@ impl Terminal {
 
 /// Wall time that moved this much against boot time has been set, not disciplined.
 const CLOCK_STEP: Duration = Duration::from_secs(2);
-/// A device that failed is tried again by the next act after this time.
-const RETRY: Duration = Duration::from_secs(10);
 const HEARTBEAT: Duration = Duration::from_secs(15 * 60);

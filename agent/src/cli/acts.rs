@@ -141,6 +141,7 @@ pub(super) fn status_lines(status: &Status) -> String {
     [
         format!("events     {} ({} receipted)", status.events, status.receipted),
         format!("recording  {}", fault(status.recording)),
+        format!("storage    {} of {} bytes", status.room.used_bytes, status.room.limit_bytes),
         format!("upstream   {}", fault(status.upstream)),
         format!("camera     {camera}"),
         format!("reader     {}", fault(status.reader)),

@@ -38,7 +38,8 @@ pub(super) fn open_reader(dir: &Path) -> Result<Option<Connection>, JournalError
     settle(&connection, &READER)?;
     match identity(&connection)? {
         (0, 0) => Ok(None),
-        (APPLICATION_ID, version) if version <= NEWEST => Ok(Some(connection)),
+        (APPLICATION_ID, NEWEST) => Ok(Some(connection)),
+        (APPLICATION_ID, found) if found < NEWEST => Err(JournalError::SchemaOlder { found, known: NEWEST }),
         (APPLICATION_ID, found) => Err(JournalError::SchemaNewer { found, known: NEWEST }),
         (found, _) => Err(JournalError::NotAJournal { found }),
     }
@@ -57,9 +58,18 @@ pub(super) fn used_bytes(connection: &Connection) -> Result<u64, JournalError> {
     Ok(pages * number("PRAGMA page_size")?)
 }
 
-/// Moves what the write-ahead log holds into the database file and flushes it. `false` when a reader
-/// stood in the way of some of it.
-pub(super) fn checkpoint(connection: &Connection) -> Result<bool, JournalError> {
+/// How far a checkpoint came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moved {
+    /// A reader stood in the way.
+    Part,
+    /// All of it is in the database file; a reader kept the log from being emptied.
+    All,
+    Emptied,
+}
+
+/// Moves what the write-ahead log holds into the database file and flushes it.
+pub(super) fn checkpoint(connection: &Connection) -> Result<Moved, JournalError> {
     let run = |mode: &str| {
         connection
             .query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
@@ -68,15 +78,32 @@ pub(super) fn checkpoint(connection: &Connection) -> Result<bool, JournalError> 
             .map_err(during("checkpoint the write-ahead log"))
     };
     let (busy, in_log, moved) = run("PASSIVE")?;
-    let complete = busy == 0 && in_log == moved;
-    if complete && in_log > 0 {
-        // Emptying the log is a bonus: never let an append wait for a reader because of it.
-        connection.busy_timeout(std::time::Duration::ZERO).map_err(during("set the timeout"))?;
-        let emptied = run("TRUNCATE");
-        connection.busy_timeout(BUSY).map_err(during("set the timeout"))?;
-        emptied?;
+    if busy != 0 || in_log != moved {
+        return Ok(Moved::Part);
     }
-    Ok(complete)
+    if in_log <= 0 {
+        return Ok(Moved::Emptied);
+    }
+    // Emptying the log is a bonus: never let an append wait for a reader because of it.
+    connection.busy_timeout(std::time::Duration::ZERO).map_err(during("set the timeout"))?;
+    let emptied = run("TRUNCATE");
+    connection.busy_timeout(BUSY).map_err(during("set the timeout"))?;
+    let (busy, ..) = emptied?;
+    Ok(if busy == 0 { Moved::Emptied } else { Moved::All })
+}
+
+/// Makes sure that what can be read is on the disk. A flush that failed, in this process or the one before, may
+/// have left frames of the log in memory only; what is written after them would be lost with them. So everything
+/// moves into the database file, and a commit begins the log anew: no old frame is valid any more.
+/// `false` when a reader stood in the way.
+pub(super) fn settle_all(connection: &Connection) -> Result<bool, JournalError> {
+    if checkpoint(connection)? != Moved::Emptied {
+        return Ok(false);
+    }
+    connection
+        .execute_batch(&format!("PRAGMA user_version = {NEWEST}"))
+        .map(|()| true)
+        .map_err(during("begin the write-ahead log anew"))
 }
 
 /// `ZYJ1` in ASCII.
@@ -85,7 +112,7 @@ const APPLICATION_ID: i32 = 0x5A59_4A31;
 /// Before this, two connections at a checkpoint could damage a WAL database without a word.
 const LEAST_SQLITE: i32 = 3_051_003;
 
-const MIGRATIONS: [&str; 1] = [include_str!("001_append_only.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("001_append_only.sql"), include_str!("002_retention.sql")];
 const NEWEST: i32 = MIGRATIONS.len() as i32;
 
 const BUSY: std::time::Duration = std::time::Duration::from_secs(5);
@@ -120,6 +147,12 @@ const READER: [Setting; 6] = [
     ("temp_store", "MEMORY", "2"),
 ];
 
+/// A close moves nothing by itself: damaged files stay as they were found.
+const MODES: [(&str, DbConfig); 2] = [
+    ("defensive", DbConfig::SQLITE_DBCONFIG_DEFENSIVE),
+    ("no_checkpoint_on_close", DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE),
+];
+
 fn check_version() -> Result<(), JournalError> {
     if rusqlite::version_number() < LEAST_SQLITE {
         return Err(JournalError::SqliteTooOld { found: rusqlite::version() });
@@ -128,10 +161,11 @@ fn check_version() -> Result<(), JournalError> {
 }
 
 fn settle(connection: &Connection, settings: &[Setting]) -> Result<(), JournalError> {
-    let defensive = DbConfig::SQLITE_DBCONFIG_DEFENSIVE;
-    let set = connection.set_db_config(defensive, true).map_err(during("set the defensive mode"))?;
-    if !set {
-        return Err(JournalError::Pragma { name: "defensive", wanted: "1", found: "0".into() });
+    for (name, config) in MODES {
+        let set = connection.set_db_config(config, true).map_err(during("set a database mode"))?;
+        if !set {
+            return Err(JournalError::Pragma { name, wanted: "1", found: "0".into() });
+        }
     }
     for (name, value, _) in settings {
         // `execute_batch` takes settings that answer with a row and those that do not.

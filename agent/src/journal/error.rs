@@ -20,6 +20,10 @@ pub enum JournalError {
     NotAJournal { found: i32 },
     #[error("the journal was written by a newer version: schema {found}, known is {known}")]
     SchemaNewer { found: i32, known: i32 },
+    #[error(
+        "the journal was written by an older version: schema {found}, known is {known}; start the agent once"
+    )]
+    SchemaOlder { found: i32, known: i32 },
     #[error("the journal is in use by another process")]
     InUse,
     #[error("the key does not open the journal of chain {chain}")]
@@ -48,6 +52,14 @@ pub enum JournalError {
     NotTheHead { size: u64 },
     #[error("the head file is not a checkpoint")]
     HeadUnreadable(#[source] zhenyin_core::note::NoteError),
+    #[error("the mark tells of {told} {what}, the journal has {found}: it was cut or is an old copy")]
+    BehindMark { what: &'static str, told: u64, found: u64 },
+    #[error("the mark tells of chain {chain}, which the journal does not have")]
+    MarkOfAnotherChain { chain: ChainId },
+    #[error("the first {size} events are not those that the mark tells of")]
+    NotTheMark { size: u64 },
+    #[error("there is no hold {id} to lift")]
+    NoHold { id: i64 },
     #[error("checkpoint for {size} events is ahead of the {found} durable ones")]
     HeadAhead { size: u64, found: u64 },
     #[error("a reader kept the database from being settled after a failure")]
@@ -76,6 +88,9 @@ impl JournalError {
             | Self::HeadOfAnotherChain { .. }
             | Self::NotTheHead { .. }
             | Self::HeadUnreadable(_)
+            | Self::BehindMark { .. }
+            | Self::MarkOfAnotherChain { .. }
+            | Self::NotTheMark { .. }
             | Self::NotAJournal { .. } => Fault::JournalDamaged,
             Self::Sqlite { source, .. } => fault_of(source),
             Self::WrongKey { .. } => Fault::KeyDamaged,
@@ -87,6 +102,8 @@ impl JournalError {
             | Self::UnfitReceipt { .. }
             | Self::ReceiptUnreadable(_)
             | Self::HeadAhead { .. }
+            | Self::SchemaOlder { .. }
+            | Self::NoHold { .. }
             | Self::NotSettled
             | Self::Stopped
             | Self::Thread { .. }

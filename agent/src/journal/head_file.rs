@@ -42,6 +42,12 @@ impl HeadFile {
         self.note.as_ref().map(Note::to_string)
     }
 
+    /// The text when it is about this chain. After an enrolment it is about the chain before, and says nothing
+    /// that this chain's key could have signed.
+    pub(super) fn text_of(&self, chain: &str) -> Option<String> {
+        self.checkpoint().filter(|checkpoint| names_chain(checkpoint, chain)).and_then(|_| self.text())
+    }
+
     /// Writes a note of a chain that has `durable` events, unless the file tells of as many already.
     pub(super) fn advance(&mut self, note: Note, durable: u64) -> Result<(), JournalError> {
         let size = note.checkpoint().size;

@@ -6,15 +6,17 @@ use std::path::Path;
 
 use rusqlite::Connection;
 use zhenyin_core::ids::{ChainId, Sequence};
-use zhenyin_core::merkle::Hash;
+use zhenyin_core::merkle::{CompactRange, Hash};
 use zhenyin_core::time::WallTime;
 
 use super::body::BodyKey;
 use super::database;
 use super::error::JournalError;
 use super::head_file::HeadFile;
+use super::mark;
+use super::retention::{self, Hold};
 use super::rows::{self, Next, StoredChain};
-use super::scan::{self, ScanReport};
+use super::scan::{self, Memory, ScanReport};
 use crate::data_key::DataKey;
 
 /// An event as it was sealed.
@@ -114,7 +116,41 @@ impl JournalReader {
     /// [`JournalError::NoChain`] when the journal does not have this chain.
     pub fn receipts(&self, chain: ChainId) -> Result<Vec<Receipt>, JournalError> {
         let rows = rows::receipts(&self.connection, self.named(chain)?.row)?;
-        Ok(rows.into_iter().map(|(size, note, at)| Receipt { size, note, at }).collect())
+        Ok(rows.into_iter().map(|row| Receipt { size: row.size, note: row.note, at: row.at }).collect())
+    }
+
+    /// Legal holds on the current chain, lifted ones too.
+    ///
+    /// # Errors
+    /// [`JournalError::NoChain`] before the first chain.
+    pub fn holds(&self) -> Result<Vec<Hold>, JournalError> {
+        retention::holds(&self.connection, self.current()?.row)
+    }
+
+    /// The tree over the first `size` events of the current chain. Reads at most some thousand leaves.
+    ///
+    /// # Errors
+    /// [`JournalError::DamagedChain`] when there are not so many.
+    pub fn frontier(&self, size: u64) -> Result<CompactRange, JournalError> {
+        let chain = self.current()?;
+        let nearest = [
+            chain.acked_frontier,
+            chain.frontier,
+            retention::waypoint_below(&self.connection, chain.row, size)?,
+        ];
+        let mut frontier = nearest
+            .into_iter()
+            .filter(|range| range.size() <= size)
+            .max_by_key(CompactRange::size)
+            .unwrap_or_default();
+        for leaf in rows::leaves(&self.connection, chain.row, frontier.size()..size)? {
+            frontier.append(leaf);
+        }
+        if frontier.size() == size {
+            Ok(frontier)
+        } else {
+            Err(JournalError::DamagedChain { size, what: "the number of leaves" })
+        }
     }
 
     /// # Errors
@@ -143,10 +179,19 @@ impl JournalReader {
     /// # Errors
     /// The first thing that is wrong, by name and place.
     pub fn verify_all(&self) -> Result<ScanReport, JournalError> {
-        // The head first, then one snapshot: the writer goes on meanwhile.
+        self.verify_while(|| true).map(Option::unwrap_or_default)
+    }
+
+    /// As [`Self::verify_all`], as long as `go_on` says so; it is asked at every few hundred events.
+    ///
+    /// # Errors
+    /// As [`Self::verify_all`].
+    pub fn verify_while(&self, mut go_on: impl FnMut() -> bool) -> Result<Option<ScanReport>, JournalError> {
+        // Head and mark first, then one snapshot: the writer goes on meanwhile.
         let head = HeadFile::open(&self.dir)?;
+        let mark = mark::read(&self.dir);
         let snapshot = self.connection.unchecked_transaction().map_err(super::error::during("read"))?;
-        scan::full(&snapshot, &self.key, &head)
+        scan::full(&snapshot, &self.key, Memory { head: &head, mark: mark.as_ref() }, &mut go_on)
     }
 
     fn current(&self) -> Result<StoredChain, JournalError> {

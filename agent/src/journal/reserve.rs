@@ -21,6 +21,10 @@ pub(super) fn ensure(dir: &Path, bytes: u64) -> Result<(), JournalError> {
         if allocated(&file)? >= bytes {
             return Ok(());
         }
+        // Taking the last blocks would only fill the disk that the reserve is there for.
+        if !has_room(dir, bytes + bytes / 2)? {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         allocate(&file, bytes)?;
         file.sync_all()
     });
@@ -33,6 +37,29 @@ pub(super) fn ensure(dir: &Path, bytes: u64) -> Result<(), JournalError> {
         }
         error.into()
     })
+}
+
+/// Gives the reserve up, so that what must be recorded of a full disk can be.
+pub(super) fn release(dir: &Path) {
+    if let Err(error) = std::fs::remove_file(dir.join(FILE))
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(%error, "the reserve of the full journal cannot be released");
+    }
+}
+
+/// Whether the file system has so many bytes left for us. Where that cannot be asked, trying tells.
+fn has_room(dir: &Path, bytes: u64) -> io::Result<bool> {
+    #[cfg(unix)]
+    {
+        let system = rustix::fs::statvfs(dir)?;
+        Ok(system.f_bavail.saturating_mul(system.f_frsize) >= bytes)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = (dir, bytes);
+        Ok(true)
+    }
 }
 
 /// Bytes of real blocks behind a file.
@@ -77,5 +104,10 @@ mod tests {
         let sparse = File::create(dir.path().join("sparse")).unwrap();
         sparse.set_len(1 << 20).unwrap();
         assert!(allocated(&sparse).unwrap() < 1 << 20, "control: a sparse file would be noticed");
+        release(dir.path());
+        release(dir.path());
+        assert!(!dir.path().join(FILE).exists());
+        assert!(matches!(ensure(dir.path(), 1 << 60), Err(JournalError::DiskFull)));
+        assert!(!dir.path().join(FILE).exists(), "no part of a reserve stays");
     }
 }

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use uuid::Uuid;
 use zhenyin_core::chain::SealedEvent;
 use zhenyin_core::ids::{ChainId, Sequence};
-use zhenyin_core::merkle::{CompactRange, Hash};
+use zhenyin_core::merkle::{CompactRange, Hash, leaf_hash};
 use zhenyin_core::time::WallTime;
 
 use super::error::{JournalError, during};
@@ -13,6 +13,12 @@ use super::error::{JournalError, during};
 /// Row number of a chain in its table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ChainRow(i64);
+
+impl ChainRow {
+    pub(super) fn number(self) -> i64 {
+        self.0
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct StoredChain {
@@ -24,6 +30,8 @@ pub(super) struct StoredChain {
     pub(super) frontier: CompactRange,
     pub(super) acked: u64,
     pub(super) acked_frontier: CompactRange,
+    /// Bodies below this sequence were erased.
+    pub(super) erased: u64,
 }
 
 /// An event as it lies on the disk.
@@ -36,8 +44,9 @@ pub(super) struct StoredRow {
 
 /// All chains, the oldest first.
 pub(super) fn chains(connection: &Connection) -> Result<Vec<StoredChain>, JournalError> {
-    const SQL: &str =
-        "SELECT id, uuid, grant_jws, key_check, size, frontier, acked, acked_frontier FROM chain ORDER BY id";
+    const SQL: &str = "SELECT id, uuid, grant_jws, key_check, size, frontier, acked, acked_frontier,
+          (SELECT coalesce(max(through), 0) FROM erasure WHERE erasure.chain = chain.id)
+        FROM chain ORDER BY id";
     let mut statement = connection.prepare_cached(SQL).map_err(during("read the chains"))?;
     let rows = statement.query_map([], raw_chain).map_err(during("read the chains"))?;
     rows.map(|row| row.map_err(during("read a chain"))?.parse()).collect()
@@ -99,8 +108,8 @@ pub(super) fn insert_receipt(
     let size = frontier.size().cast_signed();
     connection
         .execute(
-            "INSERT INTO receipt(chain, size, note, at_ms) VALUES(?1, ?2, ?3, ?4)",
-            params![row.0, size, note, at.0],
+            "INSERT INTO receipt(chain, size, note, at_ms, digest) VALUES(?1, ?2, ?3, ?4, ?5)",
+            params![row.0, size, note, at.0, receipt_digest(frontier.size(), note, at).as_bytes()],
         )
         .and_then(|_| {
             connection.execute(
@@ -162,20 +171,52 @@ pub(super) fn event_time(
         .map_err(during("read an event's time"))
 }
 
-/// Size, note and time of all receipts, the oldest first.
-pub(super) fn receipts(
-    connection: &Connection,
-    row: ChainRow,
-) -> Result<Vec<(u64, String, WallTime)>, JournalError> {
+/// A receipt as it lies on the disk.
+pub(super) struct ReceiptRow {
+    pub(super) size: u64,
+    pub(super) note: String,
+    pub(super) at: WallTime,
+    digest: Option<[u8; 32]>,
+}
+
+impl ReceiptRow {
+    /// Whether the row is what was stored. Rows of schema 1 cannot tell.
+    pub(super) fn is_whole(&self) -> bool {
+        self.digest.is_none_or(|digest| Hash(digest) == receipt_digest(self.size, &self.note, self.at))
+    }
+}
+
+/// All receipts, the oldest first.
+pub(super) fn receipts(connection: &Connection, row: ChainRow) -> Result<Vec<ReceiptRow>, JournalError> {
     let mut statement = connection
-        .prepare_cached("SELECT size, note, at_ms FROM receipt WHERE chain = ?1 ORDER BY size")
+        .prepare_cached("SELECT size, note, at_ms, digest FROM receipt WHERE chain = ?1 ORDER BY size")
         .map_err(during("read the receipts"))?;
     let rows = statement
         .query_map([row.0], |row| {
-            Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get(1)?, WallTime(row.get(2)?)))
+            Ok(ReceiptRow {
+                size: row.get::<_, i64>(0)?.cast_unsigned(),
+                note: row.get(1)?,
+                at: WallTime(row.get(2)?),
+                digest: row.get(3)?,
+            })
         })
         .map_err(during("read the receipts"))?;
     rows.collect::<Result<_, _>>().map_err(during("read a receipt"))
+}
+
+/// Leaves of the events in a range, bodies unread.
+pub(super) fn leaves(
+    connection: &Connection,
+    row: ChainRow,
+    range: std::ops::Range<u64>,
+) -> Result<Vec<Hash>, JournalError> {
+    let mut statement = connection
+        .prepare_cached("SELECT leaf FROM event WHERE chain = ?1 AND seq >= ?2 AND seq < ?3 ORDER BY seq")
+        .map_err(during("read leaves"))?;
+    let rows = statement
+        .query_map([row.0, range.start.cast_signed(), range.end.cast_signed()], |row| row.get(0).map(Hash))
+        .map_err(during("read leaves"))?;
+    rows.collect::<Result<_, _>>().map_err(during("read a leaf"))
 }
 
 pub(super) fn last_receipt(connection: &Connection, row: ChainRow) -> Result<Option<String>, JournalError> {
@@ -187,6 +228,13 @@ pub(super) fn last_receipt(connection: &Connection, row: ChainRow) -> Result<Opt
         .map_err(during("read the last receipt"))
 }
 
+fn receipt_digest(size: u64, note: &str, at: WallTime) -> Hash {
+    let mut bytes = size.to_be_bytes().to_vec();
+    bytes.extend_from_slice(&at.0.to_be_bytes());
+    bytes.extend_from_slice(note.as_bytes());
+    leaf_hash(&bytes)
+}
+
 struct RawChain {
     row: i64,
     uuid: String,
@@ -196,6 +244,7 @@ struct RawChain {
     frontier: Vec<u8>,
     acked: i64,
     acked_frontier: Vec<u8>,
+    erased: i64,
 }
 
 fn raw_chain(row: &Row<'_>) -> rusqlite::Result<RawChain> {
@@ -208,6 +257,7 @@ fn raw_chain(row: &Row<'_>) -> rusqlite::Result<RawChain> {
         frontier: row.get(5)?,
         acked: row.get(6)?,
         acked_frontier: row.get(7)?,
+        erased: row.get(8)?,
     })
 }
 
@@ -236,6 +286,7 @@ impl RawChain {
             key_check: self.key_check,
             size,
             acked,
+            erased: self.erased.cast_unsigned(),
         })
     }
 }

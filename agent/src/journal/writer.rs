@@ -3,24 +3,18 @@
 //! anew and tells the true end, because after a failed flush the same handle may claim what the disk has not.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
-use std::sync::mpsc::{RecvTimeoutError, Sender};
-use std::time::Duration;
+use std::path::Path;
+use std::sync::mpsc::RecvTimeoutError;
 
-use rusqlite::{Connection, TransactionBehavior};
-use zhenyin_core::chain::{ChainState, SealedEvent};
-use zhenyin_core::event::SEALED_LIMIT;
-use zhenyin_core::ids::{ChainId, Sequence};
-use zhenyin_core::merkle::{CompactRange, leaf_hash};
+use zhenyin_core::ids::ChainId;
 use zhenyin_core::note::Note;
+use zhenyin_core::room::Level;
 
-use super::body::BodyKey;
-use super::error::{JournalError, during};
-use super::head_file::HeadFile;
-use super::rows::{self, ChainRow, StoredChain};
+use super::error::JournalError;
+use super::store::{Open, Place, Reserve, Work};
 use super::{
-    Acknowledgement, Command, DurableChain, Epoch, Inbox, JournalReport, Limits, Report, database, reserve,
-    scan,
+    Answer, Command, DurableChain, Epoch, HoldChange, Inbox, JournalReport, Limits, Report, database,
+    reserve, retention,
 };
 use crate::data_key::DataKey;
 use crate::durable_file::{self, FileError, private_options};
@@ -28,53 +22,21 @@ use crate::durable_file::{self, FileError, private_options};
 /// Largest group of one transaction.
 const GROUP: usize = 256;
 
-/// Quiet time before a checkpoint, and time between two attempts to open a failed database.
-const QUIET: Duration = Duration::from_secs(1);
-
-/// Room above the quota that receipts may still use.
-const ABOVE_QUOTA: u64 = 16 << 20;
-
 pub(super) struct Writer {
     place: Place,
     report: Report,
     epoch: Epoch,
     /// `None` after a failure, until the database is open and verified again.
     open: Option<Open>,
+    /// The reserve that the failure took, by the bytes in use then.
+    gone: Option<u64>,
     /// Something was committed since the last checkpoint.
     dirty: bool,
+    /// There may be bodies whose retention has ended.
+    erasing: bool,
+    told: Level,
     /// Held for as long as the writer lives.
-    _lock: File,
-}
-
-struct Place {
-    dir: PathBuf,
-    key: DataKey,
-    limits: Limits,
-}
-
-struct Open {
-    connection: Connection,
-    head_file: HeadFile,
-    live: Option<Live>,
-    /// Without the reserve a full disk could not be recovered from, so no event is taken.
-    has_reserve: bool,
-}
-
-/// The current chain as of the last commit.
-struct Live {
-    row: ChainRow,
-    chain: ChainId,
-    key: BodyKey,
-    state: ChainState,
-    acked: u64,
-}
-
-/// What one transaction is to do.
-#[derive(Default)]
-struct Work {
-    events: Vec<SealedEvent>,
-    receipts: Vec<(Box<Acknowledgement>, Note)>,
-    heads: Vec<Note>,
+    _lock: Lock,
 }
 
 impl Writer {
@@ -87,17 +49,26 @@ impl Writer {
         durable_file::private_dir(dir)?;
         let lock = lock(dir)?;
         let place = Place { dir: dir.to_owned(), key, limits };
-        let (open, state) = place.open()?;
-        let writer =
-            Self { place, report, epoch: Epoch::default(), open: Some(open), dirty: false, _lock: lock };
+        let (open, state) = place.open(None)?;
+        let writer = Self {
+            place,
+            report,
+            epoch: Epoch::default(),
+            open: Some(open),
+            gone: None,
+            dirty: false,
+            erasing: true,
+            told: Level::default(),
+            _lock: lock,
+        };
         Ok((writer, state))
     }
 
     pub(super) fn run(mut self, inbox: &Inbox) {
+        self.tell_room();
         loop {
-            let waits = self.dirty || self.open.is_none();
-            let first = if waits {
-                inbox.recv_timeout(QUIET)
+            let first = if self.has_chores() {
+                inbox.recv_timeout(self.place.limits.quiet)
             } else {
                 inbox.recv().map_err(|_| RecvTimeoutError::Disconnected)
             };
@@ -113,6 +84,11 @@ impl Writer {
             }
             drop(open);
         }
+    }
+
+    fn has_chores(&self) -> bool {
+        let lacks_reserve = |open: &Open| matches!(open.reserve, Reserve::Gone { .. });
+        self.dirty || self.erasing || self.open.as_ref().is_none_or(lacks_reserve)
     }
 
     fn take(&mut self, commands: impl Iterator<Item = Command>) {
@@ -140,6 +116,14 @@ impl Writer {
                     self.commit(std::mem::take(&mut work));
                     self.begin(chain, &grant_jws, &answer);
                 }
+                Command::Keep(keep) => {
+                    self.place.limits.keep = keep;
+                    self.erasing = true;
+                }
+                Command::Hold { change, answer } => {
+                    self.commit(std::mem::take(&mut work));
+                    self.hold(change, &answer);
+                }
             }
         }
         self.commit(work);
@@ -149,7 +133,10 @@ impl Writer {
         self.refuse_unfit_receipts(&mut work);
         let Some(open) = self.open.as_mut().filter(|_| !work.is_empty()) else { return };
         match open.write(&self.place, &work) {
-            Ok(()) => self.answer(work),
+            Ok(()) => {
+                self.answer(work);
+                self.tell_room();
+            }
             Err(error) => self.fail(error),
         }
     }
@@ -188,7 +175,7 @@ impl Writer {
             (self.report)(JournalReport::Committed { through: last.sequence });
         }
         if !work.receipts.is_empty() {
-            self.dirty = true;
+            (self.dirty, self.erasing) = (true, true);
             (self.report)(JournalReport::Acknowledged { size: live.acked });
         }
         let durable = live.state.frontier.size();
@@ -205,12 +192,7 @@ impl Writer {
         }
     }
 
-    fn begin(
-        &mut self,
-        chain: ChainId,
-        grant_jws: &str,
-        answer: &Sender<Result<DurableChain, JournalError>>,
-    ) {
+    fn begin(&mut self, chain: ChainId, grant_jws: &str, answer: &Answer<DurableChain>) {
         let result = match &mut self.open {
             None => Err(JournalError::Stopped),
             Some(open) => open.begin(&self.place.key, chain, grant_jws),
@@ -219,31 +201,50 @@ impl Writer {
         let _ = answer.send(result);
     }
 
+    fn hold(&mut self, change: HoldChange, answer: &Answer<i64>) {
+        let live = self.open.as_ref().and_then(|open| Some((&open.connection, open.live.as_ref()?)));
+        let result = match (live, change) {
+            (None, _) => Err(JournalError::Stopped),
+            (Some((connection, live)), HoldChange::Place { first, last, reason, at }) => {
+                retention::place_hold(connection, live.row, (first, last), &reason, at)
+            }
+            (Some((connection, _)), HoldChange::Lift { id, at }) => {
+                match retention::lift_hold(connection, id, at) {
+                    Ok(false) => Err(JournalError::NoHold { id }),
+                    done => done.map(|_| id),
+                }
+            }
+        };
+        (self.dirty, self.erasing) = (true, true);
+        let _ = answer.send(result);
+    }
+
     fn fail(&mut self, error: JournalError) {
         let was_full = error.is_full();
         tracing::error!(error = %error, cause = ?std::error::Error::source(&error), "the journal failed");
         let epoch = self.epoch;
         self.epoch = Epoch(epoch.0 + 1);
+        let used = self.open.as_ref().map(|open| (open.reserve, database::used_bytes(&open.connection)));
+        if let Some((Reserve::Gone { used }, _) | (Reserve::There, Ok(used))) = used {
+            self.gone = Some(used);
+        }
         self.open = None;
         self.dirty = false;
+        if was_full && !matches!(error, JournalError::Full { .. }) {
+            // What must be recorded now, and the erasing that makes room, need a little of it.
+            reserve::release(&self.place.dir);
+        }
         (self.report)(JournalReport::Failed { epoch, error });
-        self.reopen(was_full);
+        self.reopen();
     }
 
-    fn reopen(&mut self, was_full: bool) {
-        let opened = self.place.open().and_then(|(open, state)| {
-            // What the page cache shows may never have reached the disk. Moving it into the database file
-            // writes it once more, and this flush tells the truth.
-            if !was_full && !database::checkpoint(&open.connection)? {
-                return Err(JournalError::NotSettled);
-            }
-            Ok((open, state))
-        });
-        match opened {
+    fn reopen(&mut self) {
+        match self.place.open(self.gone) {
             Ok((open, state)) => {
                 self.open = Some(open);
                 let state = state.map(Box::new);
                 (self.report)(JournalReport::Reset { epoch: self.epoch, state });
+                self.tell_room();
             }
             Err(error) => tracing::error!(error = %error, "the journal does not open; trying again"),
         }
@@ -251,150 +252,70 @@ impl Writer {
 
     /// Nothing was asked for a while.
     fn rest(&mut self) {
-        let Some(open) = &self.open else { return self.reopen(false) };
-        self.dirty = false;
-        match database::checkpoint(&open.connection) {
-            Ok(_) => {
-                let size = open.live.as_ref().map_or(0, |live| live.state.frontier.size());
-                (self.report)(JournalReport::Idle { size });
+        if self.open.is_none() {
+            return self.reopen();
+        }
+        if let Err(error) = self.do_chores() {
+            self.fail(error);
+        }
+    }
+
+    fn do_chores(&mut self) -> Result<(), JournalError> {
+        let Some(open) = &mut self.open else { return Ok(()) };
+        if self.dirty {
+            database::checkpoint(&open.connection)?;
+            self.dirty = false;
+            let size = open.live.as_ref().map_or(0, |live| live.state.frontier.size());
+            (self.report)(JournalReport::Idle { size });
+        }
+        if matches!(open.reserve, Reserve::Gone { .. }) {
+            open.seek_reserve(&self.place, self.gone)?;
+        }
+        if self.erasing {
+            let row = open.live.as_ref().map(|live| live.row);
+            let slice = match row {
+                Some(row) => retention::erase_slice(&mut open.connection, row, self.place.limits.keep)?,
+                None => None,
+            };
+            (self.erasing, self.dirty) = (slice.is_some(), slice.is_some());
+            if let Some(through) = slice {
+                (self.report)(JournalReport::Erased { through });
             }
-            Err(error) => self.fail(error),
         }
-    }
-}
-
-impl Place {
-    fn open(&self) -> Result<(Open, Option<DurableChain>), JournalError> {
-        let head_file = HeadFile::open(&self.dir)?;
-        let connection = database::open_writer(&self.dir, self.limits.quota + ABOVE_QUOTA)?;
-        let chains = rows::chains(&connection)?;
-        scan::check_head_has_chain(&head_file, &chains)?;
-        let mut open = Open { connection, head_file, live: None, has_reserve: true };
-        match reserve::ensure(&self.dir, self.limits.reserve) {
-            Err(error) if error.is_full() => open.has_reserve = false,
-            made => made?,
-        }
-        let Some(chain) = chains.into_iter().next_back() else { return Ok((open, None)) };
-        let state = open.adopt(&self.key, chain)?;
-        Ok((open, Some(state)))
-    }
-}
-
-impl Open {
-    /// Verifies the end of a chain and makes it the one to write to.
-    fn adopt(&mut self, key: &DataKey, chain: StoredChain) -> Result<DurableChain, JournalError> {
-        let key = BodyKey::new(key, chain.id);
-        let state = scan::tail(&self.connection, &chain, &key, &self.head_file)?;
-        let last_receipt = rows::last_receipt(&self.connection, chain.row)?;
-        self.live =
-            Some(Live { row: chain.row, chain: chain.id, key, state: state.clone(), acked: chain.acked });
-        Ok(DurableChain {
-            chain: chain.id,
-            grant_jws: chain.grant_jws,
-            state,
-            acked_frontier: chain.acked_frontier,
-            last_receipt,
-            head: self.head_file.text(),
-        })
-    }
-
-    fn begin(
-        &mut self,
-        key: &DataKey,
-        chain: ChainId,
-        grant_jws: &str,
-    ) -> Result<DurableChain, JournalError> {
-        if rows::chains(&self.connection)?.iter().any(|known| known.id == chain) {
-            return Err(JournalError::ChainExists { chain });
-        }
-        rows::insert_chain(&self.connection, chain, grant_jws, &BodyKey::new(key, chain).check_value())?;
-        let stored = rows::current_chain(&self.connection)?.ok_or(JournalError::NoChain)?;
-        self.adopt(key, stored)
-    }
-
-    /// One transaction for all of it. What this knows of the chain moves only after COMMIT.
-    fn write(&mut self, place: &Place, work: &Work) -> Result<(), JournalError> {
-        if work.events.is_empty() && work.receipts.is_empty() {
-            return Ok(());
-        }
-        if !work.events.is_empty() {
-            self.check_room(place)?;
-        }
-        let live = self.live.as_mut().ok_or(JournalError::NoChain)?;
-        let transaction = self
-            .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(during("begin a transaction"))?;
-        let state = append_all(&transaction, live, &work.events)?;
-        for (receipt, _) in &work.receipts {
-            rows::insert_receipt(&transaction, live.row, &receipt.frontier, &receipt.note, receipt.at)?;
-        }
-        transaction.commit().map_err(during("commit"))?;
-        live.state = state;
-        live.acked = work.receipts.last().map_or(live.acked, |(receipt, _)| receipt.frontier.size());
+        self.tell_room();
         Ok(())
     }
 
-    fn check_room(&mut self, place: &Place) -> Result<(), JournalError> {
-        if !self.has_reserve {
-            reserve::ensure(&place.dir, place.limits.reserve)?;
-            self.has_reserve = true;
+    /// Says how much room there is when that has changed.
+    fn tell_room(&mut self) {
+        let Some(open) = &self.open else { return };
+        match open.room(&self.place) {
+            Ok(room) if room.level != self.told => {
+                self.told = room.level;
+                (self.report)(JournalReport::Room(room));
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "the size of the journal cannot be told"),
         }
-        let (used, quota) = (database::used_bytes(&self.connection)?, place.limits.quota);
-        if used >= quota { Err(JournalError::Full { used, quota }) } else { Ok(()) }
     }
 }
 
-impl Work {
-    fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.receipts.is_empty() && self.heads.is_empty()
+/// One writer at a time.
+pub(super) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // A child that was started at this moment still shares the file: closing ours would not be enough.
+        let _ = self.0.unlock();
     }
 }
 
-/// Inserts the events after checking that each is the next of its chain and says of itself what it is.
-fn append_all(
-    connection: &Connection,
-    live: &Live,
-    events: &[SealedEvent],
-) -> Result<ChainState, JournalError> {
-    let mut state = live.state.clone();
-    for event in events {
-        check_fits(&state.frontier, event)?;
-        state.frontier.append(event.leaf);
-        state.last_leaf = event.leaf;
-        if state.frontier != event.frontier {
-            return Err(JournalError::Unfit { sequence: event.sequence, what: "its frontier is another" });
-        }
-        let body = live.key.seal(event.sequence, &event.leaf, &event.jws);
-        rows::insert_event(connection, live.row, event, &body)?;
-    }
-    if !events.is_empty() {
-        rows::update_frontier(connection, live.row, &state.frontier)?;
-    }
-    tracing::trace!(chain = %live.chain, events = events.len(), "one commit");
-    Ok(state)
-}
-
-fn check_fits(frontier: &CompactRange, event: &SealedEvent) -> Result<(), JournalError> {
-    if event.sequence != Sequence(frontier.size()) {
-        return Err(JournalError::OutOfOrder { expected: frontier.size(), found: event.sequence });
-    }
-    let unfit = |what| JournalError::Unfit { sequence: event.sequence, what };
-    if event.jws.len() > SEALED_LIMIT {
-        return Err(unfit("it is too long to be uploaded"));
-    }
-    if leaf_hash(event.jws.as_bytes()) != event.leaf {
-        return Err(unfit("its leaf is another"));
-    }
-    Ok(())
-}
-
-fn lock(dir: &Path) -> Result<File, JournalError> {
+pub(super) fn lock(dir: &Path) -> Result<Lock, JournalError> {
     let path = dir.join("journal.lock");
     let io = |source| FileError::Io { doing: "lock", path: path.clone(), source };
     let file = private_options().create(true).truncate(false).open(&path).map_err(io)?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(std::fs::TryLockError::WouldBlock) => Err(JournalError::InUse),
         Err(std::fs::TryLockError::Error(source)) => Err(io(source).into()),
     }

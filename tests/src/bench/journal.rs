@@ -81,11 +81,12 @@ impl fmt::Display for JournalFigures {
         writeln!(f, "seal one event     {:.1?}", self.seal)?;
         write!(
             f,
-            "1 caller {:.0}/s, {CALLERS} callers {:.0}/s ({:.1} x), {:.1} events a commit",
+            "1 caller {:.0}/s, {CALLERS} callers {:.0}/s ({:.1} x), {:.1} events a commit; sealing alone allows {:.0}/s",
             self.single_per_second,
             self.callers_per_second,
             self.callers_per_second / self.single_per_second,
             self.events_per_commit,
+            1.0 / self.seal.as_secs_f64(),
         )
     }
 }
@@ -150,6 +151,8 @@ impl Bench {
                 | JournalReport::Acknowledged { .. }
                 | JournalReport::AcknowledgementRefused { .. }
                 | JournalReport::HeadNotWritten { .. }
+                | JournalReport::Erased { .. }
+                | JournalReport::Room(_)
                 | JournalReport::Idle { .. } => {}
             }
         }
@@ -174,7 +177,7 @@ impl Bench {
     }
 }
 
-fn latency(mut samples: Vec<Duration>) -> Latency {
+pub(super) fn latency(mut samples: Vec<Duration>) -> Latency {
     samples.sort_unstable();
     let at = |part: usize| samples[(samples.len() - 1) * part / 100];
     Latency { p50: at(50), p99: at(99) }

@@ -1,4 +1,5 @@
 //! `cargo run -p zhenyin-tests --bin bench`: the figures of one verification, all in one run.
+//! With `--journal` only those of the journal; with `--backlog EVENTS` a journal that holds so many.
 //! Never a test: it measures and prints; ratios of one run are the useful part.
 
 use std::io::Write as _;
@@ -8,6 +9,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 use zhenyin_core::api::{Outcome, Request};
 use zhenyin_models::{Frame, Pack, Pipeline, bench as models};
+use zhenyin_tests::bench::backlog::backlog_bench;
 use zhenyin_tests::bench::journal::journal_bench;
 use zhenyin_tests::card_reader::bench::card_read;
 use zhenyin_tests::card_reader::cards::CardSpec;
@@ -19,6 +21,12 @@ use zhenyin_tests::world::World;
 
 fn main() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
+    if let Some(events) = backlog_asked()? {
+        if events == 0 {
+            return print(&journal_bench(folder.path())?.to_string());
+        }
+        return print(&backlog_bench(folder.path(), events)?.to_string());
+    }
     print("frame → observation (one thread)")?;
     let pack = match find_pack(folder.path()) {
         Ok(pack) => {
@@ -47,6 +55,17 @@ fn main() -> anyhow::Result<()> {
     print("\nappend → durable")?;
     print(&journal_bench(folder.path())?.to_string())?;
     whole_terminal(folder.path(), pack.as_deref())
+}
+
+/// `--backlog EVENTS` measures a long journal and nothing else; 0 stands for the short one of `--journal`.
+fn backlog_asked() -> anyhow::Result<Option<u64>> {
+    let mut arguments = std::env::args().skip(1);
+    match arguments.next().as_deref() {
+        Some("--backlog") => Ok(Some(arguments.next().context("--backlog EVENTS")?.parse()?)),
+        Some("--journal") => Ok(Some(0)),
+        Some(other) => anyhow::bail!("`{other}` is neither `--backlog` nor `--journal`"),
+        None => Ok(None),
+    }
 }
 
 /// A frame that shows a face: of a recorded person, or else of a generated one.

@@ -116,7 +116,10 @@ impl Durable {
                 *lock(&self.size) = through.0 + 1;
                 self.moved.notify_all();
             }
-            JournalReport::Acknowledged { .. } | JournalReport::Idle { .. } => {}
+            JournalReport::Acknowledged { .. }
+            | JournalReport::Erased { .. }
+            | JournalReport::Room(_)
+            | JournalReport::Idle { .. } => {}
             JournalReport::Failed { .. }
             | JournalReport::Reset { .. }
             | JournalReport::AcknowledgementRefused { .. }

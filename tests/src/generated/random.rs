@@ -2,12 +2,12 @@
 //! Never reads a clock or the system's randomness.
 
 /// A stream of draws (SplitMix64).
-#[derive(Clone)]
-pub(crate) struct Dice(u64);
+#[derive(Clone, Debug)]
+pub struct Dice(u64);
 
 impl Dice {
     /// Streams of different `purpose` are independent of each other.
-    pub(crate) fn new(seed: u64, purpose: u64) -> Self {
+    pub fn new(seed: u64, purpose: u64) -> Self {
         let mut dice = Self(seed ^ purpose.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         dice.next();
         dice
@@ -19,6 +19,16 @@ impl Dice {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
+    }
+
+    /// 64 bits.
+    pub fn draw(&mut self) -> u64 {
+        self.next()
+    }
+
+    /// 0 to below `end`.
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
     }
 
     /// 0 to below 1.
@@ -35,7 +45,8 @@ impl Dice {
         mean + deviation * 2.0 * (self.unit() + self.unit() + self.unit() - 1.5)
     }
 
-    pub(crate) fn chance(&mut self, share: f32) -> bool {
+    /// True in this share of all draws.
+    pub fn chance(&mut self, share: f32) -> bool {
         self.unit() < share
     }
 

@@ -37,6 +37,19 @@ pub struct LogStorageFull {
     pub limit_bytes: u64,
 }
 
+/// Evidence was damaged or lost. The files are kept aside; what follows is what was known of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LogIntegrityAlarm {
+    pub what: String,
+    /// The chain that it concerns.
+    pub chain: String,
+    /// Events that the chain had, and how many of them a receipt covered; 0 where nothing is known.
+    pub events: u64,
+    pub receipted: u64,
+    /// Files that were kept aside; 0 when the journal goes on.
+    pub files: u64,
+}
+
 #[derive(Clone, Debug, Serialize)]
 pub struct AgentStarted {
     pub agent: String,
@@ -126,6 +139,7 @@ types! {
     LogReceipt = "log.receipt.v1",
     LogHeartbeat = "log.heartbeat.v1",
     LogStorageFull = "log.storage-full.v1",
+    LogIntegrityAlarm = "log.integrity-alarm.v1",
     AgentStarted = "agent.started.v1",
     AgentStopped = "agent.stopped.v1",
     AgentGap = "agent.gap.v1",
@@ -144,6 +158,15 @@ pub const KINDS: &[EventKind] = &[
     kind::<LogReceipt>(|| of(&LogReceipt { receipt: "origin\n1\nroot\n".into() })),
     kind::<LogHeartbeat>(|| of(&LogHeartbeat { uptime_s: 900, unreceipted: 3 })),
     kind::<LogStorageFull>(|| of(&LogStorageFull { used_bytes: 1 << 30, limit_bytes: 1 << 30 })),
+    kind::<LogIntegrityAlarm>(|| {
+        of(&LogIntegrityAlarm {
+            what: "journal set aside".into(),
+            chain: "0196a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b".into(),
+            events: 180,
+            receipted: 150,
+            files: 4,
+        })
+    }),
     kind::<AgentStarted>(|| {
         of(&AgentStarted {
             agent: "0.1.0".into(),

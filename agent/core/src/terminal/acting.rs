@@ -66,7 +66,7 @@ impl Act {
 impl Terminal {
     pub(super) fn begin(&mut self, ticket: Ticket, request: Request, entropy: [u8; 16], now: Now) {
         let refusal = match request {
-            _ if self.recording.fault.is_some() || self.stopping => Some(Refusal::NotRecording),
+            _ if self.recording_fault().is_some() || self.stopping => Some(Refusal::NotRecording),
             _ if self.running.is_some() => Some(Refusal::Busy),
             Request::StaffLogout | Request::PatientEnrolment if self.operator.is_none() => {
                 Some(Refusal::NobodySignedIn)
@@ -294,7 +294,7 @@ impl Terminal {
                 }
             }
             (Some(_), None) => {}
-            (None, _) => self.abort_act(self.recording.fault.unwrap_or(Fault::KeyDamaged)),
+            (None, _) => self.abort_act(self.recording_fault().unwrap_or(Fault::KeyDamaged)),
         }
     }
 

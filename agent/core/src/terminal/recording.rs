@@ -10,11 +10,13 @@ use crate::chain::ChainState;
 use crate::enrolled::Enrolled;
 use crate::event::act::{CloseCause, SessionClosed};
 use crate::event::lifecycle::{
-    AgentGap, AgentStarted, AgentStopped, ClockStepped, LogGenesis, LogHeartbeat, StopReason,
+    AgentGap, AgentStarted, AgentStopped, ClockStepped, LogGenesis, LogHeartbeat, LogIntegrityAlarm,
+    LogStorageFull, StopReason,
 };
 use crate::event::{Draft, Envelope, EventData};
 use crate::fault::Fault;
 use crate::ids::{Sequence, SessionId};
+use crate::room::{Level, Room};
 use crate::time::{Boottime, Now, WallTime};
 
 /// What happens once an event is durable.
@@ -33,7 +35,8 @@ pub(super) struct Recording {
     /// Events that are durable.
     pub(super) durable: u64,
     /// Why nothing can be recorded now.
-    pub(super) fault: Option<Fault>,
+    fault: Option<Fault>,
+    pub(super) room: Room,
     waiting: VecDeque<(Sequence, After)>,
     pub(super) next_heartbeat: Boottime,
     started: Boottime,
@@ -46,6 +49,7 @@ impl Recording {
             epoch: 0,
             durable,
             fault: None,
+            room: Room::default(),
             waiting: VecDeque::new(),
             next_heartbeat: now.boottime.after(HEARTBEAT),
             started: now.boottime,
@@ -62,7 +66,8 @@ impl Terminal {
     }
 
     pub(super) fn record_draft(&mut self, draft: Draft, now: Now) -> Option<Sequence> {
-        if self.recording.fault.is_some() || self.stopping {
+        let full = self.recording.room.level == Level::Full && draft.kind != AgentStopped::TYPE;
+        if self.recording.fault.is_some() || self.stopping || full {
             return None;
         }
         match self.chain.seal_draft(draft, now, &self.boot, self.signer.as_ref()) {
@@ -124,6 +129,28 @@ impl Terminal {
         self.outputs.push_back(Output::Alarm(fault));
     }
 
+    /// Why no act can be recorded now.
+    pub(super) fn recording_fault(&self) -> Option<Fault> {
+        let full = self.recording.room.level == Level::Full;
+        self.recording.fault.or(full.then_some(Fault::JournalFull))
+    }
+
+    /// That the room has ended is the last thing recorded in it. It has grown again when the journal says so.
+    pub(super) fn room_changed(&mut self, room: Room, now: Now) {
+        let before = self.recording.room.level;
+        if room.level == Level::Full && before != Level::Full {
+            let Room { used_bytes, limit_bytes, .. } = room;
+            self.record(&LogStorageFull { used_bytes, limit_bytes }, now);
+            self.abort_act(Fault::JournalFull);
+        }
+        self.recording.room = room;
+        if room.level > before {
+            let full = room.level == Level::Full;
+            let fault = if full { Fault::JournalFull } else { Fault::JournalFilling };
+            self.outputs.push_back(Output::Alarm(fault));
+        }
+    }
+
     /// The journal says what is durable; the chain goes on from exactly there.
     pub(super) fn journal_reset(&mut self, epoch: u64, chain: ChainState, now: Now) {
         self.recording.epoch = epoch;
@@ -133,12 +160,16 @@ impl Terminal {
         self.syncing.durable(self.recording.durable, now);
     }
 
-    pub(super) fn started(&mut self, newest: Option<&Envelope>, now: Now) {
+    pub(super) fn started(&mut self, newest: Option<&Envelope>, lost: Option<LogIntegrityAlarm>, now: Now) {
         let agent = self.agent.clone();
+        let newest_at = newest.map(|event| event.time);
         match newest {
             None => {
                 let grant = self.chain.grant().token().to_owned();
                 self.record(&LogGenesis { agent: agent.clone(), grant }, now);
+                if let Some(alarm) = lost {
+                    self.evidence_damaged(&alarm, now);
+                }
             }
             Some(event) if event.kind == AgentStopped::TYPE => {}
             Some(event) => {
@@ -146,9 +177,20 @@ impl Terminal {
                 self.record(&AgentGap { since: event.time.rfc3339(), rebooted }, now);
             }
         }
+        if let Some(at) =
+            newest_at.filter(|at| now.wall.0 < at.0.saturating_sub(CLOCK_STEP.as_millis() as i64))
+        {
+            // A battery ran down, or somebody set the clock while the agent was off: no time passes backward.
+            self.clock_stepped(at, now);
+        }
         let pack = self.pack_rules.map(|rules| rules.model.short());
         let policy_serial = self.policy.as_ref().map(crate::documents::Policy::serial);
         self.record(&AgentStarted { agent, pack, policy_serial }, now);
+    }
+
+    pub(super) fn evidence_damaged(&mut self, alarm: &LogIntegrityAlarm, now: Now) {
+        self.record(alarm, now);
+        self.outputs.push_back(Output::Alarm(Fault::JournalDamaged));
     }
 
     pub(super) fn stop(&mut self, now: Now) {
@@ -180,9 +222,13 @@ impl Terminal {
         let passed_ms = i64::try_from(passed.as_millis()).unwrap_or(i64::MAX);
         let expected = WallTime(last.wall.0.saturating_add(passed_ms));
         if now.wall.0.abs_diff(expected.0) > CLOCK_STEP.as_millis() as u64 {
-            let (expected, found) = (expected.rfc3339(), now.wall.rfc3339());
-            self.record(&ClockStepped { expected, found }, now);
-            self.outputs.push_back(Output::Alarm(Fault::ClockStepped));
+            self.clock_stepped(expected, now);
         }
+    }
+
+    fn clock_stepped(&mut self, expected: WallTime, now: Now) {
+        let (expected, found) = (expected.rfc3339(), now.wall.rfc3339());
+        self.record(&ClockStepped { expected, found }, now);
+        self.outputs.push_back(Output::Alarm(Fault::ClockStepped));
     }
 }

@@ -107,11 +107,11 @@ impl Terminal {
 
     fn acknowledged(&mut self, acknowledged: Acknowledged, now: Now) {
         self.syncing.fault = None;
-        let Acknowledged { frontier, receipt, quiet, .. } = acknowledged;
+        let Acknowledged { frontier, receipt, quiet, witnessed_at: at, .. } = acknowledged;
         if !quiet {
             self.record(&LogReceipt { receipt: receipt.to_string() }, now);
         }
-        self.outputs.push_back(Output::Acknowledge { frontier, receipt });
+        self.outputs.push_back(Output::Acknowledge { frontier, receipt, at });
     }
 
     fn sync_error(&mut self, error: &OutboxError) {

@@ -4,6 +4,7 @@ mod challenge;
 mod devices;
 mod limits;
 mod presented;
+mod room;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -60,24 +61,7 @@ impl Desk {
     fn started(policy: PolicyContent, boot: BootId, recent: Vec<Envelope>, now: Now) -> Self {
         let signer = |byte: u8| SoftwareSigner::from_seed(&Seed::take(&mut [byte; 32]));
         let (device, authority, witness) = (signer(1), signer(2), signer(3));
-        let grant = Grant::seal(
-            &GrantContent {
-                chain: ChainId(Uuid::from_u128(7)),
-                iat: 1,
-                jwk: device.public_key().to_jwk(),
-                prev: None,
-                terminal: TerminalId(Uuid::from_u128(8)),
-                institution: None,
-                department: None,
-                region: None,
-                suite: None,
-                log: None,
-                witness: None,
-                authority: None,
-            },
-            &authority,
-        )
-        .unwrap();
+        let grant = Grant::seal(&room::grant_content(&device), &authority).unwrap();
         let chain = Chain::begin(grant.clone()).state().clone();
         let policy = Policy::seal(&policy, &authority).unwrap();
         let setup = Setup {
@@ -85,6 +69,7 @@ impl Desk {
             witness: VerifierKey::new("witness.example", KeyRole::Witness, witness.public_key()).unwrap(),
             grant,
             journal: JournalState { chain, acknowledged: CompactRange::new(), recent },
+            lost: None,
             signer: Box::new(device),
             boot,
             pepper: Pepper::new([5; 32]),

@@ -1,0 +1,183 @@
+//! Opens the journal at start, sets a damaged one aside, and looks through all of it now and then.
+//! Never begins the chain of a damaged journal anew, never begins another one without a grant that continues it.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use zhenyin_core::event::Envelope;
+use zhenyin_core::event::lifecycle::LogIntegrityAlarm;
+use zhenyin_core::ids::ChainId;
+use zhenyin_core::note::Note;
+use zhenyin_core::terminal::JournalState;
+use zhenyin_core::time::WallTime;
+
+use crate::journal::{
+    Aside, DurableChain, Journal, JournalError, JournalReader, JournalReport, Limits, asides, set_aside,
+};
+use crate::keystore::KeyStore;
+use crate::terminal_enrolment::TerminalEnrolment;
+
+/// How long after the start the whole journal is looked through, and how often from then on.
+const FIRST_SCAN: Duration = Duration::from_secs(20);
+const NEXT_SCAN: Duration = Duration::from_secs(24 * 3600);
+
+/// The journal of the enrolled chain.
+pub(super) struct OpenJournal {
+    pub(super) journal: Journal,
+    pub(super) durable: DurableChain,
+    /// What the chain before this one has lost, if its journal was set aside.
+    pub(super) lost: Option<LogIntegrityAlarm>,
+}
+
+/// # Errors
+/// Whatever the journal says. A damaged one is set aside first; the error says where and what to do.
+pub(super) fn open(
+    dir: &Path,
+    keys: &KeyStore,
+    enrolment: &TerminalEnrolment,
+    now: WallTime,
+    report: impl FnMut(JournalReport) + Send + 'static,
+) -> anyhow::Result<OpenJournal> {
+    let chain = enrolment.grant.chain();
+    let aside = |cause: anyhow::Error| -> anyhow::Error {
+        match set_aside(dir, chain, now) {
+            Ok(aside) => {
+                tracing::error!(folder = %aside.folder.display(), cause = %format!("{cause:#}"), "journal is damaged");
+                cause.context(damaged(&aside))
+            }
+            Err(error) => cause.context(error),
+        }
+    };
+    let (journal, durable) = match Journal::open(dir, keys.journal_key(), Limits::default(), report) {
+        Err(error) if error.is_integrity() => return Err(aside(error.into())),
+        other => other?,
+    };
+    let durable = match durable {
+        Some(durable) if durable.chain == chain => durable,
+        _ => {
+            if let Some(known) = asides(dir).into_iter().find(|aside| aside.chain == chain) {
+                bail!(damaged(&known));
+            }
+            journal.begin_chain(chain, enrolment.grant.token())?
+        }
+    };
+    if let Err(error) = verify_head(&durable, enrolment) {
+        journal.close();
+        return Err(aside(error));
+    }
+    let replaced = enrolment.replaces.and_then(|old| asides(dir).into_iter().rfind(|a| a.chain == old));
+    Ok(OpenJournal { journal, durable, lost: replaced.map(|aside| alarm_of(&aside)) })
+}
+
+fn damaged(aside: &Aside) -> String {
+    format!(
+        "journal of chain {} is damaged; its files are kept in `{}`: tell IT, then enrol again with \
+         `zhenyin terminal enrol --again --code CODE`",
+        aside.chain,
+        aside.folder.display()
+    )
+}
+
+fn alarm_of(aside: &Aside) -> LogIntegrityAlarm {
+    let (events, receipted) = aside.known.unwrap_or_default();
+    LogIntegrityAlarm {
+        what: "journal set aside".to_owned(),
+        chain: aside.chain.to_string(),
+        events,
+        receipted,
+        files: aside.files,
+    }
+}
+
+/// The head file is the newest checkpoint this terminal signed; a forged one must not hide a cut journal.
+fn verify_head(durable: &DurableChain, enrolment: &TerminalEnrolment) -> anyhow::Result<()> {
+    let Some(text) = &durable.head else { return Ok(()) };
+    let note = Note::parse(text).context("head file of the journal is damaged")?;
+    note.verify_log(&enrolment.grant.log_key())
+        .context("head file of the journal was not signed by this terminal")
+}
+
+pub(super) fn journal_state(durable: &DurableChain, reader: &JournalReader) -> anyhow::Result<JournalState> {
+    let size = durable.state.frontier.size();
+    let events = reader.events(size.saturating_sub(RECENT)..size)?;
+    let recent = events.iter().filter_map(|e| e.jws.as_deref()).map(envelope).collect::<Result<_, _>>()?;
+    let acknowledged = durable.acked_frontier.clone();
+    Ok(JournalState { chain: durable.state.clone(), acknowledged, recent })
+}
+
+fn envelope(jws: &str) -> anyhow::Result<Envelope> {
+    let payload =
+        zhenyin_core::jws::payload_unverified(jws).context("an event of the journal is not a JWS")?;
+    Ok(Envelope::parse(&payload)?)
+}
+
+/// How many of the last events are read for what the attempt limits must remember. To push a failure out of
+/// them takes far longer than the rest that it brought.
+const RECENT: u64 = 256;
+
+/// Looks through the whole journal while the agent runs. Dropping it ends the thread.
+pub(super) struct Scan {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Scan {
+    /// `found` is told of damage, once.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub(super) fn start(
+        dir: PathBuf,
+        key: crate::data_key::DataKey,
+        chain: ChainId,
+        found: impl FnOnce(LogIntegrityAlarm) + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let (stop, stopped) = channel();
+        let thread = std::thread::Builder::new().name("journal-scan".into()).spawn(move || {
+            if let Some(alarm) = look_until_damaged(&dir, &key, chain, &stopped) {
+                found(alarm);
+            }
+        })?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Scan {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            let _panicked = thread.join();
+        }
+    }
+}
+
+fn look_until_damaged(
+    dir: &Path,
+    key: &crate::data_key::DataKey,
+    chain: ChainId,
+    stopped: &Receiver<()>,
+) -> Option<LogIntegrityAlarm> {
+    let pause = |time| stopped.recv_timeout(time) == Err(RecvTimeoutError::Timeout);
+    let mut next = FIRST_SCAN;
+    while pause(next) {
+        next = NEXT_SCAN;
+        // A pause at every few hundred events leaves the processor to the people at the desk.
+        let scanned = JournalReader::open(dir, key.clone())
+            .and_then(|reader| reader.verify_while(|| pause(Duration::from_millis(1))));
+        match scanned {
+            Ok(None) => return None,
+            Ok(Some(report)) => tracing::info!(events = report.events, "journal looked through"),
+            Err(error) if error.is_integrity() => return Some(alarm_of_scan(&error, chain)),
+            Err(error) => tracing::warn!(%error, "journal cannot be looked through now"),
+        }
+    }
+    None
+}
+
+fn alarm_of_scan(error: &JournalError, chain: ChainId) -> LogIntegrityAlarm {
+    tracing::error!(%error, "journal is damaged");
+    LogIntegrityAlarm { what: error.to_string(), chain: chain.to_string(), events: 0, receipted: 0, files: 0 }
+}
