@@ -2,12 +2,14 @@
 //! Never touches a running agent: it reads pack folders and pictures, and prints figures. Only `get` uses a network.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Subcommand;
+use serde::Serialize;
 use thiserror::Error;
 use zhenyin_models::bench::{self, BenchError};
 use zhenyin_models::calibrate::{CalibrateError, calibrate};
@@ -66,7 +68,7 @@ pub enum ModelsCommand {
         json: bool,
     },
     /// Error rates on folders of pictures, `SET/IDENTITY/picture` or one such set; on a folder with `bona-fide/` and
-    /// `attack-<species>/` those of the presentation attack detection.
+    /// `attack-<species>/` those of the presentation attack detection; on a folder of pictures alone, how many faces are found.
     Eval {
         pack: PathBuf,
         pictures: PathBuf,
@@ -91,6 +93,9 @@ pub enum ModelsCommand {
         /// Write ROC and DET curves to this SVG file.
         #[arg(long)]
         plot: Option<PathBuf>,
+        /// The figures as JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// Propose a comparison threshold for a site from pictures of its people, `IDENTITY/picture`.
     Calibrate {
@@ -175,12 +180,15 @@ pub fn run(command: ModelsCommand, out: &mut dyn Write) -> Result<(), ModelsCliE
             let frame = picture.as_deref().map(read_picture).transpose()?;
             write!(out, "{}", bench::run(&pack, frame.as_ref(), rounds)?)?;
         }
-        ModelsCommand::Eval { pack, pictures, .. } if eval::holds_attacks(&pictures) => {
+        ModelsCommand::Eval { pack, pictures, json, .. } if eval::holds_attacks(&pictures) => {
             let pipeline = Pipeline::new(&Pack::load(&pack)?)?;
-            let report = eval::evaluate_attacks(&pipeline, &pictures, &mut show_progress)?;
-            write!(out, "{report}")?;
+            figures(&eval::evaluate_attacks(&pipeline, &pictures, &mut show_progress)?, json, out)?;
         }
-        ModelsCommand::Eval { pack, pictures, stretch, clips, gate, only, fuse, flip, plot } => {
+        ModelsCommand::Eval { pack, pictures, json, .. } if eval::holds_pictures(&pictures) => {
+            let pipeline = Pipeline::new(&Pack::load(&pack)?)?;
+            figures(&eval::count_faces(&pipeline, &pictures, &mut show_progress)?, json, out)?;
+        }
+        ModelsCommand::Eval { pack, pictures, stretch, clips, gate, only, fuse, flip, plot, json } => {
             let options = EvalOptions {
                 stretch: BTreeMap::from_iter(stretch),
                 clips: clips.into_iter().collect(),
@@ -190,7 +198,7 @@ pub fn run(command: ModelsCommand, out: &mut dyn Write) -> Result<(), ModelsCliE
                 flip: flip.unwrap_or_default(),
             };
             let report = evaluate(&pack, &pictures, &options)?;
-            write!(out, "{report}")?;
+            figures(&report, json, out)?;
             plot.map_or(Ok(()), |file| write_file(&file, &plot::svg(&report)))?;
         }
         ModelsCommand::Calibrate { pack, pictures, wanted, out: file } => {
@@ -198,6 +206,14 @@ pub fn run(command: ModelsCommand, out: &mut dyn Write) -> Result<(), ModelsCliE
         }
     }
     Ok(())
+}
+
+/// A report for people, or for programs.
+fn figures<R: Display + Serialize>(report: &R, json: bool, out: &mut dyn Write) -> io::Result<()> {
+    if json {
+        return writeln!(out, "{}", serde_json::to_string(report)?);
+    }
+    write!(out, "{report}")
 }
 
 fn evaluate(pack: &Path, pictures: &Path, options: &EvalOptions) -> Result<eval::Report, ModelsCliError> {

@@ -2,10 +2,12 @@
 //! Prints nothing and keeps no picture; names of identities never leave except in error messages about files.
 
 mod attacks;
+mod counts;
 mod folders;
 mod fusion;
 
 pub use attacks::{PadReport, SpeciesReport, evaluate_attacks, holds_attacks};
+pub use counts::{CountReport, count_faces, holds_pictures};
 pub(crate) use folders::{Identities, sets_of};
 pub use fusion::{Fusion, FusionReport};
 
@@ -15,6 +17,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
 use thiserror::Error;
 use zhenyin_core::biometric::{FaceObservation, PadResult, Probe, Reference, compare};
 
@@ -63,13 +66,13 @@ pub struct Progress<'a> {
 }
 
 /// Figures of all sets; `Display` prints the table.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Report {
     pub sets: Vec<SetReport>,
 }
 
 /// Figures of one set.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct SetReport {
     pub name: String,
     pub identities: usize,
@@ -84,12 +87,14 @@ pub struct SetReport {
     /// FMR and FNMR at the pack's own threshold.
     pub at_pack_threshold: Option<(f64, f64)>,
     /// For plots; from the strictest threshold to the loosest.
+    #[serde(skip)]
     pub curve: Vec<CurvePoint>,
     pub fused: Vec<FusionReport>,
 }
 
 /// Why a picture gave no probe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Failure {
     Unreadable,
     NoFace,

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 /// Scores of one set: same person, and different persons.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Scores {
@@ -10,7 +12,7 @@ pub(crate) struct Scores {
 }
 
 /// One threshold and what it buys.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct OperatingPoint {
     /// Share of impostor pairs aimed at.
     pub false_accept_rate: f64,

@@ -61,9 +61,9 @@ def light(rng, image):
     if rng.random() < 0.2:
         x = np.repeat((x @ np.float32([0.114, 0.587, 0.299]))[..., None], 3, axis=2)
     if rng.random() < 0.25:
-        side = x.shape[0]
-        angle, grid = rng.uniform(0, 2 * np.pi), np.linspace(-1, 1, side, dtype=np.float32)
-        ramp = np.cos(angle) * grid[None, :] + np.sin(angle) * grid[:, None]
+        angle, (high, wide) = rng.uniform(0, 2 * np.pi), x.shape[:2]
+        across, down = np.linspace(-1, 1, wide, dtype=np.float32), np.linspace(-1, 1, high, dtype=np.float32)
+        ramp = np.cos(angle) * across[None, :] + np.sin(angle) * down[:, None]
         x = x * (1 + rng.uniform(0, 0.5) * ramp)[..., None]
     return (x.clip(0, 1) * 255 + 0.5).astype(np.uint8)
 
@@ -122,6 +122,11 @@ def embedding_view(rng, canvas_of, pick):
     view = warp(rng, canvas_of(pick(rng)))
     if rng.random() < 0.45:
         view = mix(rng, view, warp(rng, canvas_of(pick(rng))))
+    return seen(rng, view)
+
+
+def seen(rng, view):
+    """Light and camera of one view."""
     if rng.random() < 0.75:
         view = light(rng, view)
     if rng.random() < 0.6:

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from tqdm import tqdm
 
 import augment
+import yunet
 
 HEIGHT, WIDTH = 192, 256
 SWAP = [1, 0, 2, 4, 3]  # points after a mirror
@@ -33,6 +35,23 @@ class Pictures:
         self.faces = [np.float32(faces.get(r["name"], [])).reshape(-1, 14) for r in rows]
         self.sources = [r["source"] for r in rows]
         self.with_faces = [i for i, f in enumerate(self.faces) if len(f)]
+
+
+def crop_faces(shared, work, crops, parts, most=4000):
+    """(crop, box and points by the reference detector) of training crops, colour first; computed once."""
+    path = Path(work) / "crop-faces.npz"
+    if not path.exists():
+        detector, index, rows = yunet.YuNet(shared), [], []
+        chosen = [i for i in np.flatnonzero(parts == "train") if crops.rows[i]["side_px"] == "144"]
+        chosen = sorted(chosen, key=lambda i: crops.rows[i]["grey"])[: most]
+        for i in tqdm(chosen, desc="reference detector on crops", mininterval=10):
+            found = detector.find(crops.canvas(i), 0.7)
+            if len(found):
+                index.append(i)
+                rows.append(found[0, :14])
+        np.savez(path, index=np.array(index), faces=np.float32(rows))
+    stored = np.load(path)
+    return list(zip(stored["index"].tolist(), stored["faces"], strict=True))
 
 
 def move(faces, matrix, flip):
@@ -63,8 +82,8 @@ def face_size(rng):
 class Samples:
     """Draws training samples; all state is the caller's generator and the pictures."""
 
-    def __init__(self, pictures, crops, crop_faces, seed=7):
-        self.pictures, self.crops, self.crop_faces = pictures, crops, crop_faces
+    def __init__(self, pictures, crops, crop_faces, made=None, seed=7):
+        self.pictures, self.crops, self.crop_faces, self.made = pictures, crops, crop_faces, made
         rng = np.random.default_rng(seed)
         few = [i for i in pictures.with_faces if len(pictures.faces[i]) <= 2]
         patches = [self.patch(rng, int(rng.choice(few))) for _ in range(600)]
@@ -120,8 +139,12 @@ class Samples:
         kind = rng.random()
         if kind < 0.12:
             image, faces = self.background(rng), np.zeros((0, 14), np.float32)
+        elif kind < 0.22 and self.made:
+            index = int(rng.integers(len(self.made)))
+            image, faces = self.scene(rng, self.made.image(index), self.made.faces[index][None])
         elif kind < 0.72:
-            image, faces = self.scene(rng)
+            index = int(rng.choice(self.pictures.with_faces))
+            image, faces = self.scene(rng, self.pictures.images[index], self.pictures.faces[index])
         else:
             image, faces = self.background(rng), np.zeros((0, 14), np.float32)
             for _ in range(int(rng.integers(1, 4))):
@@ -132,9 +155,8 @@ class Samples:
             image = spoil(rng, image)
         return image, faces
 
-    def scene(self, rng):
-        index = int(rng.choice(self.pictures.with_faces))
-        faces = self.pictures.faces[index]
+    def scene(self, rng, source, faces):
+        """A picture moved, scaled and turned so that one of its faces has a wanted size."""
         face = faces[int(rng.integers(len(faces)))]
         size, flip = face_size(rng), rng.random() < 0.5
         scale = min(size / max(face[2], face[3]), 6.0)
@@ -142,7 +164,6 @@ class Samples:
         goal = (rng.uniform(min(reach, 128), max(WIDTH - reach, 128)), rng.uniform(min(reach, 96), max(HEIGHT - reach, 96)))
         matrix = similarity_to(face[:2] + face[2:4] / 2, scale, np.deg2rad(rng.normal(0, 8)), goal, flip)
         image = self.background(rng)
-        source = self.pictures.images[index]
         if scale < 0.5:
             half = 2.0 * scale
             source = cv2.resize(source, None, fx=half, fy=half, interpolation=cv2.INTER_AREA)

@@ -1,25 +1,21 @@
-"""Trains the detector on pseudo-labels, resumable; the learning rate follows wall time as in train_embedding.py.
+"""Trains the detector on pseudo-labels and on generated people; resumable (loop.py).
 
 Evaluated on pictures marked dev, which it never trains on. Labels are another detector's opinion, not ground truth.
 """
 
 import argparse
-import csv
-import math
-import signal
-import time
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 from torch.nn import functional
-from tqdm import tqdm
 
-import curves
 import data
 import detector_data
+import loop
 import networks
+import renders
 import yunet
 
 RANGES = {8: (12, 44), 16: (34, 110), 32: (84, 300)}  # longer box side in input pixels
@@ -128,9 +124,10 @@ def rows_of(maps, threshold):
 
 
 def evaluate(net, pictures, threshold=0.5):
-    """Against the reference detector on dev pictures: recall of faces of 16 px and more, point error, false hits."""
+    """Against the reference detector on dev pictures: recall of faces of 16 px and of 32 px (80 px in a 640x480 frame)
+    and more, point error of the latter, false hits on pictures without faces."""
     net.eval()
-    hits = faces = false = empty = 0
+    hits = faces = false = empty = near = near_hits = 0
     errors = []
     for image, wanted, source in zip(pictures.images, pictures.faces, pictures.sources, strict=True):
         rows, scale = find(net, image, threshold)
@@ -139,125 +136,46 @@ def evaluate(net, pictures, threshold=0.5):
         for face in wanted:
             if max(face[2], face[3]) * scale < 16:
                 continue
-            faces += 1
+            large = max(face[2], face[3]) * scale >= 32
+            faces, near = faces + 1, near + large
             both = yunet.overlap(face, rows[:, :4]) if len(rows) else np.zeros(0)
             if len(both) and both.max() >= 0.5:
-                hits += 1
+                hits, near_hits = hits + 1, near_hits + large
+                if not large:
+                    continue
                 off = rows[both.argmax(), 4:14].reshape(5, 2) - face[4:].reshape(5, 2)
                 errors.append(np.hypot(*off.T).mean() / np.hypot(*(face[4:6] - face[6:8])).clip(1))
-    return {"recall": hits / max(faces, 1), "faces": faces, "point_error": float(np.median(errors or [9])), "false_hits": false, "empty": empty}
-
-
-def crop_faces(args, crops, parts):
-    """Boxes and points of the reference detector on training crops, for pasting; computed once."""
-    path = Path(args.work) / "crop-faces.npz"
-    if not path.exists():
-        detector, index, rows = yunet.YuNet(args.shared), [], []
-        chosen = [i for i in np.flatnonzero(parts == "train") if crops.rows[i]["side_px"] == "144"]
-        chosen = sorted(chosen, key=lambda i: crops.rows[i]["grey"])[: args.crops]
-        for i in tqdm(chosen, desc="reference detector on crops", mininterval=10):
-            found = detector.find(crops.canvas(i), 0.7)
-            if len(found):
-                index.append(i)
-                rows.append(found[0, :14])
-        np.savez(path, index=np.array(index), faces=np.float32(rows))
-    stored = np.load(path)
-    return list(zip(stored["index"].tolist(), stored["faces"], strict=True))
+    return {
+        "recall": hits / max(faces, 1), "recall_near": near_hits / max(near, 1), "faces": faces, "near": near,
+        "point_error": float(np.median(errors or [9])), "false_hits": false, "empty": empty,
+    }  # fmt: skip
 
 
 def main():
     args = arguments()
-    torch.set_num_threads(1)
     cv2.setNumThreads(0)
-    torch.manual_seed(args.seed)
     crops, parts = data.Crops(args.shared), np.load(Path(args.work) / "plain.npz")["parts"]
-    samples = detector_data.Samples(detector_data.Pictures(args.shared, False), crops, crop_faces(args, crops, parts))
+    made = renders.Renders(args.renders) if args.renders else None
+    pasted = detector_data.crop_faces(args.shared, args.work, crops, parts, args.crops)
+    samples = detector_data.Samples(detector_data.Pictures(args.shared, False), crops, pasted, made)
     dev = detector_data.Pictures(args.shared, True)
-    net = networks.build(args.net).to(memory_format=torch.channels_last)
-    ema = networks.Ema(net, 0.998)
-    optimiser = torch.optim.AdamW(networks.param_groups(net, 0.01), lr=args.rate, betas=(0.9, 0.98))
-    path, state = Path(args.work) / f"{args.net}.ckpt", {"step": 0, "seconds": 0.0, "cycle": 0.0}
-    if path.exists():
-        saved = torch.load(path, weights_only=False)
-        net.load_state_dict(saved["net"])
-        optimiser.load_state_dict(saved["optimiser"])
-        ema.state, ema.steps, state = saved["ema"], saved["ema_steps"], saved["state"]
-        if args.restart:
-            state["cycle"] = 0.0
-    elif args.start_from:
-        networks.start_from(args.start_from, net, ema)
-    stop = []
-    signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
-    train(args, net, ema, optimiser, samples, dev, path, state, stop)
 
-
-def train(args, net, ema, optimiser, samples, dev, path, state, stop):
-    log, total = path.with_name(f"{args.net}-log.csv"), args.minutes * 60
-    bar, mark, saved_at, seen_at, smooth = tqdm(total=int(total), unit="s", mininterval=20), time.monotonic(), 0.0, state["seconds"], 0.0
-    while state["cycle"] < total and not stop:
-        progress = state["cycle"] / total
-        factor = progress / 0.05 if progress < 0.05 else max(0.005, 0.5 * (1 + math.cos(math.pi * (progress - 0.05) / 0.95)))
-        for group in optimiser.param_groups:
-            group["lr"] = args.rate * factor
-        rng = np.random.default_rng([args.seed, state["step"]])
+    def loss_of_step(net, step):
+        rng = np.random.default_rng([args.seed, step])
         drawn = [samples.draw(rng) for _ in range(args.batch)]
-        net.train()
         with torch.autocast("cpu", torch.bfloat16, enabled=not args.fp32):
             maps = net(to_input([d[0] for d in drawn]))
-        loss = loss_of(maps, [d[1] for d in drawn])
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 10.0)
-        optimiser.step()
-        ema.update(net)
-        smooth = loss.item() if state["step"] == 0 or smooth == 0 else 0.98 * smooth + 0.02 * loss.item()
-        now = time.monotonic()
-        state["step"] += 1
-        state["seconds"] += now - mark
-        state["cycle"] += now - mark
-        mark = now
-        if state["step"] % 20 == 0:
-            bar.n = int(state["cycle"])
-            bar.set_postfix_str(f"step {state['step']}, loss {smooth:.3f}")
-        if state["seconds"] - seen_at > args.every * 60 or state["cycle"] >= total:
-            seen_at = state["seconds"]
-            report(args, ema, dev, state, smooth, log)
-        if state["seconds"] - saved_at > 120 or state["cycle"] >= total or stop:
-            saved_at = state["seconds"]
-            full = {"net": net.state_dict(), "ema": ema.state, "ema_steps": ema.steps, "optimiser": optimiser.state_dict(), "state": state, "step": state["step"]}
-            torch.save(full, path.with_suffix(".part"))
-            path.with_suffix(".part").replace(path)
+        return loss_of(maps, [d[1] for d in drawn])
 
-
-def report(args, ema, dev, state, smooth, log):
-    average = networks.build(args.net)
-    average.load_state_dict(ema.state)
-    found = evaluate(average, dev)
-    row = {"step": state["step"], "seconds": round(state["seconds"]), "views": state["step"] * args.batch, "loss": round(smooth, 4), **found}
-    new = not log.exists()
-    with open(log, "a", newline="") as file:
-        writer = csv.DictWriter(file, row.keys())
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
-    print("\n" + " ".join(f"{k}={v}" for k, v in row.items()), flush=True)
-    curves.draw(log, log.with_suffix(".png"))
+    loop.Loop(args, decay=0.01, clip=10.0).run(loss_of_step, lambda net: evaluate(net, dev))
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shared", required=True)
-    parser.add_argument("--work", required=True)
+    loop.add_arguments(parser, minutes=60, rate=3e-3, batch=32)
     parser.add_argument("--net", default="d7", choices=["d6", "d7"])
-    parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--restart", action="store_true", help="begin a fresh cycle from the saved state")
-    parser.add_argument("--start-from", help="compact checkpoint (weights only) for a machine without saved state")
-    parser.add_argument("--rate", type=float, default=3e-3)
-    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--renders", help="folder of render_subjects: generated people, a tenth of the samples")
     parser.add_argument("--crops", type=int, default=4000, help="aligned crops used for pasting, colour first")
-    parser.add_argument("--every", type=float, default=6, help="minutes between evaluations")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--fp32", action="store_true")
     return parser.parse_args()
 
 

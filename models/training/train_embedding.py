@@ -20,6 +20,7 @@ from tqdm import tqdm
 import curves
 import data
 import metrics
+import muon
 import networks
 
 TEMPERATURE = 0.07
@@ -115,8 +116,7 @@ class Run:
         torch.manual_seed(args.seed)
         self.net = networks.build(args.net).to(memory_format=torch.channels_last)
         self.ema = networks.Ema(self.net)
-        groups = networks.param_groups(self.net, args.decay)
-        self.optimiser = torch.optim.AdamW(groups, lr=args.rate, betas=(0.9, 0.98))
+        self.optimisers = muon.optimisers(self.net, args.rate, args.decay)
         self.shards = Shards(Path(args.work) / "views", args.seed, args.least)
         self.step, self.views, self.seconds, self.cycle_seconds = 0, 0, 0.0, 0.0
         if self.path.exists():
@@ -127,7 +127,8 @@ class Run:
     def restore(self, saved):
         self.net.load_state_dict(saved["net"])
         self.ema.state, self.ema.steps = saved["ema"], saved["ema_steps"]
-        self.optimiser.load_state_dict(saved["optimiser"])
+        for optimiser, state in zip(self.optimisers, saved["optimisers"], strict=True):
+            optimiser.load_state_dict(state)
         self.step, self.views, self.seconds = saved["step"], saved["views"], saved["seconds"]
         self.cycle_seconds = 0.0 if self.args.restart else saved["cycle_seconds"]
         self.shards.used, self.shards.rng = saved["used"], saved["shard_rng"]
@@ -137,7 +138,7 @@ class Run:
     def save(self):
         saved = {
             "net": self.net.state_dict(), "ema": self.ema.state, "ema_steps": self.ema.steps,
-            "optimiser": self.optimiser.state_dict(), "step": self.step, "views": self.views,
+            "optimisers": [o.state_dict() for o in self.optimisers], "step": self.step, "views": self.views,
             "seconds": self.seconds, "cycle_seconds": self.cycle_seconds, "used": self.shards.used,
             "shard_rng": self.shards.rng, "torch_rng": torch.get_rng_state(), "python_rng": random.getstate(),
         }  # fmt: skip
@@ -177,17 +178,20 @@ def main():
 
 
 def one_step(run, bank, lr, smooth):
-    for group in run.optimiser.param_groups:
-        group["lr"] = lr
+    for optimiser in run.optimisers:
+        for group in optimiser.param_groups:
+            group["lr"] = lr * group["factor"]
     run.net.train()
     x, target = run.shards.batch(run.args.batch)
     with torch.autocast("cpu", torch.bfloat16, enabled=not run.args.fp32):
         raw = run.net(x)
     loss, cosine = loss_of(raw, functional.normalize(target, dim=1), bank, (run.args.contrast, run.args.relation))
-    run.optimiser.zero_grad(set_to_none=True)
+    for optimiser in run.optimisers:
+        optimiser.zero_grad(set_to_none=True)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(run.net.parameters(), 5.0)
-    run.optimiser.step()
+    for optimiser in run.optimisers:
+        optimiser.step()
     run.ema.update(run.net)
     run.step, run.views = run.step + 1, run.views + len(x)
     for key, value in (("loss", loss), ("cosine", cosine)):
@@ -199,7 +203,7 @@ def report(run, views, names, smooth, log):
     average.load_state_dict(run.ema.state)
     found = metrics.figures(*metrics.pair_scores(embed(average, views, bf16=not run.args.fp32), names))
     row = {
-        "seconds": round(run.seconds), "step": run.step, "views": run.views, "lr": run.optimiser.param_groups[0]["lr"],
+        "seconds": round(run.seconds), "step": run.step, "views": run.views, "lr": run.optimisers[0].param_groups[0]["lr"],
         "loss": round(smooth["loss"], 4), "cosine": round(smooth["cosine"], 4), "tar_1e-2": round(found["tar@0.01"], 4),
         "tar_1e-3": round(found["tar@0.001"], 4), "eer": round(found["eer"], 4), "shards": len(run.shards.present()),
     }  # fmt: skip
@@ -232,7 +236,7 @@ def arguments():
     parser.add_argument("--minutes", type=float, default=120, help="length of this cosine cycle in wall time")
     parser.add_argument("--restart", action="store_true", help="begin a fresh cycle from the saved state")
     parser.add_argument("--start-from", help="compact checkpoint (weights only) for a machine without saved state")
-    parser.add_argument("--rate", type=float, default=4e-3)
+    parser.add_argument("--rate", type=float, default=2e-2, help="peak rate of Muon; AdamW takes a fifth")
     parser.add_argument("--warm", type=float, default=0.05)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--decay", type=float, default=0.05)

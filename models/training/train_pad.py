@@ -1,32 +1,27 @@
 """Trains the passive PAD network on ordinary pictures (live) and rendered attacks, softened by the reference scores.
 
-Evaluated on pictures never trained on (per species) and on the few recorded attacks. Resumable; learning rate over wall time.
+Evaluated on pictures never trained on (per species) and on the few recorded attacks. Resumable (loop.py).
 """
 
 import argparse
-import csv
-import math
-import signal
-import time
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 from torch.nn import functional
-from tqdm import tqdm
 
 import attacks
-import curves
 import data
 import detector_data
-import networks
+import loop
+import renders
 import yunet
 
 SPECIES = ("live", "print", "mask", "screen")
 
 
-def usable(pictures, least=44, room=1.9):
+def usable(pictures, least=44, room=1.5):
     """(picture, box) of faces with enough picture around them; grey pictures are kept one in six."""
     found = []
     for i in pictures.with_faces:
@@ -37,13 +32,20 @@ def usable(pictures, least=44, room=1.9):
         for f in pictures.faces[i]:
             fits = min((image.shape[1] - 1) / f[2], (image.shape[0] - 1) / f[3])
             if max(f[2], f[3]) >= least and fits >= room:
-                found.append((i, f[:4].astype(np.float64)))
+                found.append((image, f[:4].astype(np.float64)))
     return found
 
 
-def draw(rng, pictures, faces, scenes):
-    index, box = faces[int(rng.integers(len(faces)))]
-    return attacks.sample(rng, pictures.images[index], box, scenes)
+def usable_crops(crops, found, inside=0.95, least=70):
+    """The same from aligned colour crops that lie inside their picture and were not enlarged."""
+    rows = [(crops.rows[i], i, face) for i, face in found]
+    whole = [(i, face) for r, i, face in rows if r["grey"] == "0" and float(r["inside"]) >= inside and float(r["face_px"]) >= least]
+    return [(crops.canvas(i), face[:4].astype(np.float64)) for i, face in whole]
+
+
+def draw(rng, faces, scenes):
+    image, box = faces[int(rng.integers(len(faces)))]
+    return attacks.sample(rng, image, box, scenes)
 
 
 def to_input(images):
@@ -101,111 +103,85 @@ def evaluate(net, test, record):
     return out
 
 
+class Pool:
+    """Drawn samples, each used a few times: rendering an attack costs ten times a training step."""
+
+    def __init__(self, draw, size, uses):
+        self.draw, self.size, self.uses, self.kept = draw, size, uses, []
+
+    def batch(self, rng, count):
+        """A share of fresh samples and the rest from those kept, mirrored and toned at random."""
+        fresh = count if len(self.kept) < count else max(1, round(count / self.uses))
+        made = [self.draw(rng) for _ in range(fresh)]
+        chosen = made + [self.kept[int(rng.integers(len(self.kept)))] for _ in range(count - fresh)]
+        for sample in made:
+            if len(self.kept) < self.size:
+                self.kept.append(sample)
+            else:
+                self.kept[int(rng.integers(self.size))] = sample
+        return [(again(rng, image), label, share) for image, label, share in chosen]
+
+
+def again(rng, image):
+    if rng.random() < 0.5:
+        image = image[:, ::-1]
+    table = (np.arange(256) * np.exp(rng.normal(0, 0.08)) + rng.normal(0, 5)).clip(0, 255).astype(np.uint8)
+    return cv2.LUT(np.ascontiguousarray(image), table)
+
+
+def of_generated(rng, made):
+    """The loose crop of a generated person or of its attack, as the agent would cut it."""
+    index = int(rng.integers(len(made)))
+    box = made.faces[index, :4].astype(np.float64)
+    box[:2] += rng.normal(0, 0.04, 2) * box[2]
+    species = made.species[index]
+    label = {"live": attacks.LIVE, "screen": attacks.SCREEN}.get(species, attacks.PAPER)
+    return attacks.loose_crop(attacks.camera(rng, made.image(index)), box), label, species
+
+
 def main():
     args = arguments()
-    torch.set_num_threads(1)
     cv2.setNumThreads(0)
-    torch.manual_seed(args.seed)
     pictures, dev = detector_data.Pictures(args.shared, False), detector_data.Pictures(args.shared, True)
-    faces, dev_faces = usable(pictures), usable(dev, room=1.5)
+    crops, parts = data.Crops(args.shared), np.load(Path(args.work) / "plain.npz")["parts"]
+    found = detector_data.crop_faces(args.shared, args.work, crops, parts)
+    faces, dev_faces = usable(pictures) + usable_crops(crops, found), usable(dev)
+    made = renders.Renders(args.renders) if args.renders else None
     rng = np.random.default_rng(99)
-    made = [draw(rng, dev, dev_faces, dev.images) for _ in range(args.test)]
-    test = ([m[0] for m in made], np.array([m[2] for m in made]))
+    unseen = [draw(rng, dev_faces, dev.images) for _ in range(args.test)]
+    test = ([m[0] for m in unseen], np.array([m[2] for m in unseen]))
     record = recorded(args.shared)
     print(f"{len(faces)} faces train, {len(dev_faces)} test; {len(record[0])} recorded, {int(record[1].sum())} of them live", flush=True)
     session = data.teacher_session(args.shared, 1, "minifasnet_v2_crop2.7.onnx")
-    net = networks.build(args.net).to(memory_format=torch.channels_last)
-    ema = networks.Ema(net, 0.998)
-    optimiser = torch.optim.AdamW(networks.param_groups(net, 0.05), lr=args.rate, betas=(0.9, 0.98))
-    path, state = Path(args.work) / f"{args.net}.ckpt", {"step": 0, "seconds": 0.0, "cycle": 0.0}
-    if path.exists():
-        saved = torch.load(path, weights_only=False)
-        net.load_state_dict(saved["net"])
-        optimiser.load_state_dict(saved["optimiser"])
-        ema.state, ema.steps, state = saved["ema"], saved["ema_steps"], saved["state"]
-        if args.restart:
-            state["cycle"] = 0.0
-    elif args.start_from:
-        networks.start_from(args.start_from, net, ema)
-    stop = []
-    signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
-    train(args, net, ema, optimiser, (pictures, faces, session), (test, record), path, state, stop)
 
+    def fresh(rng):
+        generated = made and rng.random() < 0.12
+        image, label, _ = of_generated(rng, made) if generated else draw(rng, faces, pictures.images)
+        # The reference was never shown generated people: its doubt about them means nothing.
+        doubted = label == attacks.LIVE and not generated
+        return image, label, teacher_shares(session, [image])[0] if doubted else functional.one_hot(torch.tensor(label), 3).float()
 
-def train(args, net, ema, optimiser, source, checks, path, state, stop):
-    log, total = path.with_name(f"{args.net}-log.csv"), args.minutes * 60
-    bar, mark, saved_at, seen_at, smooth = tqdm(total=int(total), unit="s", mininterval=20), time.monotonic(), 0.0, state["seconds"], 0.0
-    pictures, faces, session = source
-    while state["cycle"] < total and not stop:
-        progress = state["cycle"] / total
-        factor = progress / 0.05 if progress < 0.05 else max(0.005, 0.5 * (1 + math.cos(math.pi * (progress - 0.05) / 0.95)))
-        for group in optimiser.param_groups:
-            group["lr"] = args.rate * factor
-        rng = np.random.default_rng([args.seed, state["step"]])
-        made = [draw(rng, pictures, faces, pictures.images) for _ in range(args.batch)]
-        labels = torch.tensor([m[1] for m in made])
-        live = [k for k in range(len(made)) if made[k][1] == attacks.LIVE]
-        shares = torch.full((len(made), 3), 1 / 3)
-        if live:
-            shares[live] = teacher_shares(session, [made[k][0] for k in live])
-        net.train()
+    pool = Pool(fresh, args.pool, args.uses)
+
+    def loss_of_step(net, step):
+        batch = pool.batch(np.random.default_rng([args.seed, step]), args.batch)
+        labels, shares = torch.tensor([b[1] for b in batch]), torch.stack([b[2] for b in batch])
         with torch.autocast("cpu", torch.bfloat16, enabled=not args.fp32):
-            logits = net(to_input([m[0] for m in made]))
-        loss = functional.cross_entropy(logits.float(), goals(labels, shares, args.trust))
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
-        optimiser.step()
-        ema.update(net)
-        smooth = loss.item() if smooth == 0 else 0.98 * smooth + 0.02 * loss.item()
-        now = time.monotonic()
-        state["step"] += 1
-        state["seconds"] += now - mark
-        state["cycle"] += now - mark
-        mark = now
-        if state["step"] % 20 == 0:
-            bar.n = int(state["cycle"])
-            bar.set_postfix_str(f"step {state['step']}, loss {smooth:.3f}")
-        if state["seconds"] - seen_at > args.every * 60 or state["cycle"] >= total:
-            seen_at = state["seconds"]
-            report(args, ema, checks, state, smooth, log)
-        if state["seconds"] - saved_at > 120 or state["cycle"] >= total or stop:
-            saved_at = state["seconds"]
-            full = {"net": net.state_dict(), "ema": ema.state, "ema_steps": ema.steps, "optimiser": optimiser.state_dict(), "state": state, "step": state["step"]}
-            torch.save(full, path.with_suffix(".part"))
-            path.with_suffix(".part").replace(path)
+            logits = net(to_input([b[0] for b in batch]))
+        return functional.cross_entropy(logits.float(), goals(labels, shares, args.trust))
 
-
-def report(args, ema, checks, state, smooth, log):
-    average = networks.build(args.net)
-    average.load_state_dict(ema.state)
-    row = {"step": state["step"], "seconds": round(state["seconds"]), "views": state["step"] * args.batch, "loss": round(smooth, 4)}
-    row |= {k: round(v, 4) for k, v in evaluate(average, *checks).items()}
-    new = not log.exists()
-    with open(log, "a", newline="") as file:
-        writer = csv.DictWriter(file, row.keys())
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
-    print("\n" + " ".join(f"{k}={v}" for k, v in row.items()), flush=True)
-    curves.draw(log, log.with_suffix(".png"))
+    loop.Loop(args, decay=0.05, clip=5.0).run(loss_of_step, lambda net: evaluate(net, test, record))
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shared", required=True)
-    parser.add_argument("--work", required=True)
+    loop.add_arguments(parser, minutes=60, rate=2e-3, batch=48)
     parser.add_argument("--net", default="p2", choices=["p2", "p4"])
-    parser.add_argument("--minutes", type=float, default=40)
-    parser.add_argument("--restart", action="store_true", help="begin a fresh cycle from the saved state")
-    parser.add_argument("--start-from", help="compact checkpoint (weights only) for a machine without saved state")
-    parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--batch", type=int, default=48)
+    parser.add_argument("--renders", help="folder of render_subjects --attacks: an eighth of the samples")
     parser.add_argument("--trust", type=float, default=0.3, help="weight of the reference score on live pictures")
     parser.add_argument("--test", type=int, default=800, help="rendered test crops")
-    parser.add_argument("--every", type=float, default=6, help="minutes between evaluations")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--fp32", action="store_true")
+    parser.add_argument("--pool", type=int, default=24_000, help="samples kept for another use")
+    parser.add_argument("--uses", type=float, default=5.0, help="uses of a sample, on average")
     return parser.parse_args()
 
 

@@ -135,6 +135,7 @@ def main():
     parser.add_argument("--pictures", type=Path, required=True)
     parser.add_argument("--frames", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", action="store_true", help="only the ratios of `observe`, load time and memory")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -151,7 +152,21 @@ def main():
             ours.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
             for name_of, other in others.items():
                 theirs[name_of].append(cost(other, frames))
-    report(ours, theirs, seen, len(frames))
+    if options.json:
+        ratios = {name.split()[0].rstrip(",").lower(): ratio(ours, rounds, "observe") for name, rounds in theirs.items()}
+        load, memory = load_and_memory(ours)
+        print(json.dumps(ratios | {"load_ms": load, "resident_mib": memory, "usable": ours[0]["usable"], "frames": len(frames)}))
+    else:
+        report(ours, theirs, seen, len(frames))
+
+
+def ratio(ours, rounds, kind):
+    return statistics.median([one[kind]["cpu_ms"] / r[0] for one, r in zip(ours, rounds)])
+
+
+def load_and_memory(ours):
+    load = statistics.median([one["load_ms"] for one in ours])
+    return load, max(one["resident_bytes"] or 0 for one in ours) / 2**20
 
 
 def report(ours, theirs, seen, count):
@@ -165,11 +180,10 @@ def report(ours, theirs, seen, count):
         print(f"{name:<36} {seen[name]:>6} {middle([r[0] for r in rounds]):8.2f} {middle([r[1] for r in rounds]):8.2f}")
     print(f"\n{'ours over':<36} {'observe':>8} {'observe_next':>13} {'target':>8}")
     for name, rounds in theirs.items():
-        ratios = [middle([one[kind]["cpu_ms"] / r[0] for one, r in zip(ours, rounds)])
-                  for kind in ("observe", "observe_next")]
+        ratios = [ratio(ours, rounds, kind) for kind in ("observe", "observe_next")]
         met = "met" if ratios[0] <= TARGETS[name] else "missed"
         print(f"{name:<36} {ratios[0]:8.2f} {ratios[1]:13.2f} {TARGETS[name]:8.2f}  {met}")
-    load, memory = middle([one["load_ms"] for one in ours]), max(one["resident_bytes"] or 0 for one in ours) / 2**20
+    load, memory = load_and_memory(ours)
     print(f"\nload to ready {load:.0f} ms (target 150), resident {memory:.0f} MiB (target 60)")
 
 

@@ -1,6 +1,5 @@
 //! A doubtful look is settled by a turn of the head that was asked for: generated people pass, pictures of them turned
 //! by hand do not, and both have another way. The control is the same desk without a band of doubt.
-//! Needs models (the project's own or the reference ones); says that it skips without them.
 #![expect(clippy::unwrap_used, reason = "test steps may panic")]
 
 use std::path::{Path, PathBuf};
@@ -13,7 +12,7 @@ use zhenyin_core::pin::Pin;
 use zhenyin_models::{Frame, Pack, Pipeline, Turning};
 use zhenyin_tests::attacks::{phone_replay, printed_photo, turned_by_hand};
 use zhenyin_tests::card_reader::cards::CardSpec;
-use zhenyin_tests::demo::find_pack;
+use zhenyin_tests::demo::default_pack;
 use zhenyin_tests::generated::{Person, View, aside, glance, sequence};
 use zhenyin_tests::world::World;
 
@@ -38,12 +37,7 @@ fn judged(pipeline: &Pipeline, turn: Turn, frames: impl IntoIterator<Item = Fram
 
 #[test]
 fn heads_turn_and_their_pictures_do_not() {
-    let folder = tempfile::tempdir().unwrap();
-    let Ok(pack) = find_pack(folder.path()) else {
-        println!("skipped: no models here");
-        return;
-    };
-    let pipeline = Pipeline::new(&Pack::load(&pack).unwrap()).unwrap();
+    let pipeline = Pipeline::new(&Pack::load(&default_pack()).unwrap()).unwrap();
     let (mut heads, mut elsewhere, mut pictures) = (0, 0, 0);
     let people = 1..=2_u64;
     for (number, turn) in people.clone().flat_map(|n| Turn::DRAWN.map(|turn| (n, turn))) {
@@ -153,12 +147,8 @@ fn was_asked(steps: &[Step]) -> bool {
 #[test]
 fn a_desk_in_doubt_asks_for_a_turn_and_has_another_way() {
     let folder = tempfile::tempdir().unwrap();
-    let Ok(pack) = find_pack(folder.path()) else {
-        println!("skipped: no models here");
-        return;
-    };
     // Everything is in doubt, the living too: what follows rests on the challenge alone.
-    let doubtful = with_pad(&pack, folder.path().join("doubtful"), "0.9999999", "1e-30");
+    let doubtful = with_pad(&default_pack(), folder.path().join("doubtful"), "0.9999999", "1e-30");
     let mut world = World::build(folder.path(), Some(&doubtful)).unwrap();
     world.until("the reader answering", |s| s.reader.is_none()).unwrap();
     let (person, view) = (Person::new(1), facing(1));
@@ -186,7 +176,7 @@ fn a_desk_in_doubt_asks_for_a_turn_and_has_another_way() {
 
     // The control: without a band of doubt the very same photo opens the desk.
     world.stop_agent();
-    let trusting = with_pad(&pack, folder.path().join("trusting"), "1e-30", "1e-30");
+    let trusting = with_pad(&default_pack(), folder.path().join("trusting"), "1e-30", "1e-30");
     std::fs::copy(trusting.join("pack.toml"), doubtful.join("pack.toml")).unwrap();
     world.start_agent().unwrap();
     world.until("the reader answering", |s| s.reader.is_none()).unwrap();

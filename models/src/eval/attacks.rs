@@ -4,6 +4,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
 use zhenyin_core::biometric::PadResult;
 
 use super::folders::{entries, name_of};
@@ -15,14 +16,14 @@ const BONA_FIDE: &str = "bona-fide";
 const ATTACK: &str = "attack-";
 
 /// Figures of bona fide pictures and of every species.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct PadReport {
     pub bona_fide: SpeciesReport,
     pub attacks: Vec<SpeciesReport>,
 }
 
 /// Pictures of one kind.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct SpeciesReport {
     pub name: String,
     pub pictures: usize,

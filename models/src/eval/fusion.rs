@@ -4,13 +4,15 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::Serialize;
 use zhenyin_core::biometric::{Probe, Reference, compare};
 
 use super::Sample;
 use crate::roc::{OperatingPoint, Scores};
 
 /// How several probes become one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Fusion {
     /// Every frame counts the same.
     Mean,
@@ -23,7 +25,7 @@ pub enum Fusion {
 /// Figures of comparing the mean of `frames` frames with the mean of as many others (five others are enough). An identity's clips are halved
 /// in turn, so that every clip comes first on the probe's side once; a side takes its frames clip after clip.
 /// Identities with too few frames are left out. Impostors are all pairs of identities, once.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct FusionReport {
     pub set: String,
     pub frames: usize,

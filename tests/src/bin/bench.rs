@@ -14,7 +14,7 @@ use zhenyin_tests::bench::journal::journal_bench;
 use zhenyin_tests::card_reader::bench::card_read;
 use zhenyin_tests::card_reader::cards::CardSpec;
 use zhenyin_tests::card_reader::device::Echo;
-use zhenyin_tests::demo::{find_pack, shared};
+use zhenyin_tests::demo::{default_pack, shared};
 use zhenyin_tests::generated::{Person, View};
 use zhenyin_tests::subjects::usable;
 use zhenyin_tests::world::World;
@@ -28,16 +28,8 @@ fn main() -> anyhow::Result<()> {
         return print(&backlog_bench(folder.path(), events)?.to_string());
     }
     print("frame → observation (one thread)")?;
-    let pack = match find_pack(folder.path()) {
-        Ok(pack) => {
-            print(&models::run(&pack, face(&pack)?.as_ref(), 50)?.to_string())?;
-            Some(pack)
-        }
-        Err(error) => {
-            print(&format!("skipped: {error}"))?;
-            None
-        }
-    };
+    let pack = default_pack();
+    print(&models::run(&pack, face(&pack)?.as_ref(), 50)?.to_string())?;
     print("\nnumber → generated person → frame")?;
     print(&rendering())?;
     print("\ncard → identity")?;
@@ -54,7 +46,7 @@ fn main() -> anyhow::Result<()> {
     }
     print("\nappend → durable")?;
     print(&journal_bench(folder.path())?.to_string())?;
-    whole_terminal(folder.path(), pack.as_deref())
+    whole_terminal(folder.path(), &pack)
 }
 
 /// `--backlog EVENTS` measures a long journal and nothing else; 0 stands for the short one of `--journal`.
@@ -93,9 +85,9 @@ fn rendering() -> String {
     format!("person {made:?}, frame of 640x480 {drawn:?}, each the least of 20")
 }
 
-fn whole_terminal(folder: &Path, pack: Option<&Path>) -> anyhow::Result<()> {
+fn whole_terminal(folder: &Path, pack: &Path) -> anyhow::Result<()> {
     let before = resident()?;
-    let mut world = World::build(&folder.join("world"), pack)?;
+    let mut world = World::build(&folder.join("world"), Some(pack))?;
     world.until("the reader answering", |s| s.reader.is_none())?;
     world.reader.insert(CardSpec::version_2());
     let mut spans = Vec::new();

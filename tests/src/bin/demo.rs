@@ -14,14 +14,17 @@ struct Arguments {
     /// Folder of recorded people: one sub-folder a person, at least six clear pictures in each.
     #[arg(long)]
     subjects: Option<PathBuf>,
+    /// Play with card and PIN alone.
+    #[arg(long, conflicts_with = "subjects")]
+    without_face: bool,
     /// Stay up with the status page after the story.
     #[arg(long)]
     stay: bool,
 }
 
 fn main() -> ExitCode {
-    let Arguments { subjects, stay } = Arguments::parse();
-    match run(&Options { subjects, stay }) {
+    let Arguments { subjects, without_face, stay } = Arguments::parse();
+    match run(&Options { subjects, without_face, stay }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Nothing is left to do when standard error is closed as well.
