@@ -1,7 +1,8 @@
 //! Active challenge: "look to the left, please". Landmarks over time in, a verdict out; no picture, no clock.
 //! Asked on doubt only, and never proof enough alone: it tells a head from a flat or bent picture of one, because a
 //! nose stands out and moves against eyes and mouth, while a turned picture moves by a homography. It does not tell
-//! a head from a video of one; only that the direction was not known beforehand does, every second time.
+//! a head from a video of one: a single fixed film passes every second time, because the direction is drawn anew, and
+//! whoever has a film for each direction plays the fitting one. There is no protection here against that.
 //!
 //! Measured on simulated sequences, see `tests/a_head_turns_and_a_photo_does_not.rs`, which prints the table.
 

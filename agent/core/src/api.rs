@@ -24,11 +24,11 @@ pub enum Request {
     StaffLogout,
     /// A patient checks in: card, then face or staff.
     PatientVisit,
-    /// A member of staff is enrolled: card, consent, PIN, three good looks.
+    /// A member of staff is enrolled: card, consent, PIN, a few good looks.
     StaffEnrolment {
         role: Role,
     },
-    /// A patient wants to be recognised at later visits: card, consent, three good looks.
+    /// A patient wants to be recognised at later visits: card, consent, a few good looks.
     PatientEnrolment,
     /// Reads a card and tells what it said, masked. No event beyond `card.read`.
     CardRead,

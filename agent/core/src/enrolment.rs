@@ -1,4 +1,4 @@
-//! Enrols a person on this terminal: card, consent, PIN for staff, three good looks.
+//! Enrols a person on this terminal: card, consent, PIN for staff, a few good looks.
 //! Never takes a look before consent; never stores a reference before its creation is recorded.
 //!
 //! ```text

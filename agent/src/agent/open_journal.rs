@@ -114,8 +114,9 @@ fn envelope(jws: &str) -> anyhow::Result<Envelope> {
     Ok(Envelope::parse(&payload)?)
 }
 
-/// How many of the last events are read for what the attempt limits must remember. To push a failure out of
-/// them takes far longer than the rest that it brought.
+/// How many of the last events are read for what the attempt limits must remember. To push out the failures that
+/// brought a rest takes far longer than the rest. Failures still below the limit do drop out, after 256 ordinary
+/// events and a restart: whoever failed less often than the limit begins at nothing again.
 const RECENT: u64 = 256;
 
 /// Looks through the whole journal while the agent runs. Dropping it ends the thread.

@@ -38,7 +38,7 @@ pub struct AttemptLimit {
     pub within_seconds: u32,
 }
 
-/// Whether a doubt may be settled by looking left, right or up. A doubt that is not settled is never accepted:
+/// Whether a doubt may be settled by looking left or right. A doubt that is not settled is never accepted:
 /// without a challenge it leads straight to card, PIN or staff.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChallengePolicy {
