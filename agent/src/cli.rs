@@ -40,7 +40,7 @@ enum Command {
     /// The terminal itself.
     #[command(subcommand)]
     Terminal(TerminalCommand),
-    /// Enrol a person at this terminal: card, consent, PIN for staff, three good looks.
+    /// Enrol a person at this terminal: card, consent, PIN for staff, a few good looks.
     Enrol {
         /// For staff: pharmacist, physician, nurse, cashier, agency-clerk … Without it a patient is enrolled.
         #[arg(long)]
@@ -196,8 +196,7 @@ fn enrol_terminal(config: &Config, code: &str, again: bool) -> anyhow::Result<()
 fn card(command: &CardCommand, config: &Path) -> anyhow::Result<()> {
     let choice = match &command.at().port {
         Some(port) => {
-            let readers = Config::load(config).map(|config| config.readers).unwrap_or_default();
-            let configured = readers.into_iter().find(|reader| reader.port == *port);
+            let configured = readers_if_configured(config)?.into_iter().find(|reader| reader.port == *port);
             configured.unwrap_or_else(|| ReaderChoice::new(port, ReaderCodec::Auto))
         }
         None => {
@@ -210,6 +209,18 @@ fn card(command: &CardCommand, config: &Path) -> anyhow::Result<()> {
         }
     };
     Ok(card_cli::run(command, &choice, &mut std::io::stdout())?)
+}
+
+/// With a port on the command line no file is needed; one that is there must be good, or its reader would be
+/// spoken to in another way than was written.
+fn readers_if_configured(config: &Path) -> Result<Vec<ReaderChoice>, ConfigError> {
+    match Config::load(config) {
+        Ok(config) => Ok(config.readers),
+        Err(ConfigError::Unreadable { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            Ok(Vec::new())
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn agent_runs(config: &Config) -> bool {
@@ -237,4 +248,34 @@ fn client_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 fn say(text: &str) -> anyhow::Result<()> {
     use std::io::Write as _;
     writeln!(std::io::stdout(), "{text}").context("standard output is closed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_needs_no_config_but_a_bad_config_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let check = |config: &Path, refused: bool| {
+            let port = folder.path().join("no-reader");
+            let words = ["zhenyin".as_ref(), "--config".as_ref(), config.as_os_str(), "card".as_ref()];
+            let port = ["probe".as_ref(), "--port".as_ref(), port.as_os_str()];
+            let error = run(Cli::try_parse_from(words.into_iter().chain(port)).unwrap()).unwrap_err();
+            assert_eq!(error.is::<ConfigError>(), refused, "{}: {error:#}", config.display());
+        };
+        check(&folder.path().join("absent.toml"), false);
+        for (name, text, refused) in [
+            ("good", "version = 1", false),
+            ("torn", "version = ", true),
+            ("later", "version = 2", true),
+            ("unknown", "version = 1\nreader.prot = 'a'", true),
+            ("meaningless", "version = 1\nreader = { port = 'a', codec = 'stx' }", true),
+        ] {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            check(&path, refused);
+        }
+        check(folder.path(), true);
+    }
 }
