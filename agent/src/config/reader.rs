@@ -67,8 +67,10 @@ pub enum ReaderConfigError {
     TableUnused,
     #[error("table `reader.stx` describes no framing")]
     Table(#[from] StxTableError),
-    #[error("`baud` cannot be given with codec `auto`, which asks at the usual speeds")]
-    BaudOfAuto,
+    #[error("`{key}` cannot be given with {with}, which has no use for it")]
+    KeyUnused { key: &'static str, with: &'static str },
+    #[error("`baud` is 0, which is no speed")]
+    BaudZero,
     #[error("codec is `pcsc`, but this build has no PC/SC: build with feature `pcsc`")]
     NoPcsc,
     #[error("`authenticator` is `psam`, which a reader behind PC/SC cannot reach")]
@@ -125,11 +127,9 @@ enum RawCodec {
 #[serde(deny_unknown_fields)]
 struct RawAuthenticator {
     kind: RawKind,
-    #[serde(default = "default_wait_s")]
-    wait_s: u64,
+    wait_s: Option<u64>,
     script: Option<PathBuf>,
-    #[serde(default = "default_slot")]
-    slot: u8,
+    slot: Option<u8>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -140,15 +140,9 @@ enum RawKind {
     Psam,
 }
 
-fn default_wait_s() -> u64 {
-    10
-}
-
+const DEFAULT_WAIT_S: u64 = 10;
 /// A reader counts the card's slot as 0.
-fn default_slot() -> u8 {
-    1
-}
-
+const DEFAULT_SLOT: u8 = 1;
 /// A reading ends within a minute; whoever waits for a key server must leave time for the card.
 const LONGEST_WAIT_S: u64 = 30;
 
@@ -169,6 +163,7 @@ impl RawReaders {
 
 impl RawReader {
     fn mean(self, upstream: bool) -> Result<ReaderChoice, ReaderConfigError> {
+        let baud = speed(self.codec, self.baud)?;
         let table = self.stx.map(RawStx::mean).transpose()?;
         let codec = match (self.codec, table) {
             (RawCodec::Stx, Some(table)) => ReaderCodec::Stx(Box::new(table)),
@@ -182,9 +177,6 @@ impl RawReader {
             (RawCodec::Pcsc, None) if cfg!(feature = "pcsc") => ReaderCodec::Pcsc,
             (RawCodec::Pcsc, None) => return Err(ReaderConfigError::NoPcsc),
         };
-        if codec == ReaderCodec::Auto && self.baud.is_some() {
-            return Err(ReaderConfigError::BaudOfAuto);
-        }
         let authenticator = self.authenticator.map_or(Ok(None), |raw| raw.mean(upstream))?;
         if authenticator.is_some() && matches!(codec, ReaderCodec::Sdt | ReaderCodec::LineScan) {
             return Err(ReaderConfigError::NothingToAuthenticate);
@@ -203,28 +195,50 @@ impl RawReader {
                 | ReaderCodec::LineScan => {}
             }
         }
-        Ok(ReaderChoice { port: self.port, codec, baud: self.baud, authenticator })
+        Ok(ReaderChoice { port: self.port, codec, baud, authenticator })
     }
 }
 
 impl RawAuthenticator {
     fn mean(self, upstream: bool) -> Result<Option<AuthenticatorChoice>, ReaderConfigError> {
+        let (with, own): (_, &[&str]) = match self.kind {
+            RawKind::None => ("authenticator `none`", &[]),
+            RawKind::Remote => ("authenticator `remote`", &["wait_s"]),
+            RawKind::Psam => ("authenticator `psam`", &["script", "slot"]),
+        };
+        let given = [
+            ("wait_s", self.wait_s.is_some()),
+            ("script", self.script.is_some()),
+            ("slot", self.slot.is_some()),
+        ];
+        if let Some((key, _)) = given.into_iter().find(|(key, given)| *given && !own.contains(key)) {
+            return Err(ReaderConfigError::KeyUnused { key, with });
+        }
+        let (wait_s, slot) = (self.wait_s.unwrap_or(DEFAULT_WAIT_S), self.slot.unwrap_or(DEFAULT_SLOT));
         match self.kind {
             RawKind::None => Ok(None),
             RawKind::Remote if !upstream => Err(ReaderConfigError::NoUpstream),
-            RawKind::Remote if !(1..=LONGEST_WAIT_S).contains(&self.wait_s) => {
-                Err(ReaderConfigError::Wait { found: self.wait_s })
+            RawKind::Remote if !(1..=LONGEST_WAIT_S).contains(&wait_s) => {
+                Err(ReaderConfigError::Wait { found: wait_s })
             }
             RawKind::Remote => {
-                let patience = Duration::from_secs(self.wait_s);
-                Ok(Some(AuthenticatorChoice::Remote { patience }))
+                Ok(Some(AuthenticatorChoice::Remote { patience: Duration::from_secs(wait_s) }))
             }
-            RawKind::Psam if self.slot == 0 => Err(ReaderConfigError::SlotOfCard),
+            RawKind::Psam if slot == 0 => Err(ReaderConfigError::SlotOfCard),
             RawKind::Psam => {
                 let script = script(&self.script.ok_or(ReaderConfigError::NoScript)?)?;
-                Ok(Some(AuthenticatorChoice::Psam { script, slot: self.slot }))
+                Ok(Some(AuthenticatorChoice::Psam { script, slot }))
             }
         }
+    }
+}
+
+fn speed(codec: RawCodec, baud: Option<u32>) -> Result<Option<u32>, ReaderConfigError> {
+    match (codec, baud) {
+        (RawCodec::Auto, Some(_)) => Err(ReaderConfigError::KeyUnused { key: "baud", with: "codec `auto`" }),
+        (RawCodec::Pcsc, Some(_)) => Err(ReaderConfigError::KeyUnused { key: "baud", with: "codec `pcsc`" }),
+        (_, Some(0)) => Err(ReaderConfigError::BaudZero),
+        (_, baud) => Ok(baud),
     }
 }
 
@@ -345,6 +359,27 @@ mod tests {
     }
 
     #[test]
+    fn a_key_without_use_is_refused() {
+        let check = |keys: &str, key: &str, with: &str| {
+            let message =
+                readers(&format!("[[reader]]\nport = 'a'\n[[reader]]\nport = 'b'\n{keys}")).unwrap_err();
+            let want = [format!("`{key}` cannot be given with {with}"), "reader 2".to_owned()];
+            assert!(want.iter().all(|part| message.contains(part)), "{keys}: {message}");
+        };
+        check("baud = 9600", "baud", "codec `auto`");
+        check("codec = 'pcsc'\nbaud = 9600", "baud", "codec `pcsc`");
+        let keys = [("wait_s", "5"), ("script", "'x'"), ("slot", "1")];
+        for (kind, own) in [("none", vec![]), ("remote", vec!["wait_s"]), ("psam", vec!["script", "slot"])] {
+            for (key, value) in keys.iter().filter(|(key, _)| !own.contains(key)) {
+                let text = format!("authenticator = {{ kind = '{kind}', {key} = {value} }}");
+                check(&text, key, &format!("authenticator `{kind}`"));
+            }
+        }
+        let own = "[reader]\nport = 'a'\nauthenticator = { kind = 'remote', wait_s = 5 }";
+        assert!(readers(own).is_ok(), "the control: a kind's own key");
+    }
+
+    #[test]
     fn what_cannot_be_meant_is_refused() {
         let check = |text: &str, part: &str| {
             let message = readers(text).unwrap_err();
@@ -356,7 +391,7 @@ mod tests {
         check(&format!("[reader]\nport = 'a'\ncodec = 'stx'\n{table}"), "describes no framing");
         let table = TABLE.replace("'51 07'", "'5107'");
         check(&format!("[reader]\nport = 'a'\ncodec = 'stx'\n{table}"), "hexadecimal");
-        check("[reader]\nport = 'a'\nbaud = 9600", "`auto`");
+        check("[reader]\nport = 'a'\ncodec = 'sdt'\nbaud = 0", "`baud` is 0");
         check("[[reader]]\nport = 'a'\n[[reader]]\nport = 'a'", "reader 2");
         check("[reader]\nport = 'a'\ncodec = 'sdt'\nauthenticator = { kind = 'remote' }", "social security");
         check("[reader]\nport = 'a'\nauthenticator = { kind = 'psam' }", "no `script`");
