@@ -59,6 +59,13 @@ pub struct Foreigner {
     pub valid_until: Option<Validity>,
 }
 
+impl Foreigner {
+    /// The name to call the holder by: the Chinese one, or the English one where the card has no Chinese.
+    pub fn spoken_name(&self) -> &PersonName {
+        if self.chinese_name.expose().is_empty() { &self.english_name } else { &self.chinese_name }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Validity {
     Until(CalendarDate),
@@ -371,6 +378,11 @@ mod tests {
         assert_eq!((person.sex, person.nationality.as_str()), (Some(Sex::Female), "ABC"));
         assert_eq!(person.birth_date, CalendarDate::new(1849, 3, 7));
         assert_eq!(id.warnings, []);
+        assert_eq!(person.spoken_name(), &person.chinese_name);
+        let abroad = block(&[("ZHANG, SAN", 0, 120), ("ABC110105490307", 122, 30), ("I", 248, 2)]);
+        let id = ResidentId::parse(&abroad, &[]).unwrap();
+        let ResidentContent::Foreigner(person) = &id.content else { panic!("{id:?}") };
+        assert_eq!(person.spoken_name().expose(), "ZHANG, SAN");
         let nameless = block(&[("I", 248, 2)]);
         assert_eq!(ResidentId::parse(&nameless, &[]), Err(ResidentIdError::NoNumber));
     }

@@ -66,7 +66,7 @@ fn watch(
 fn masked(id: &ResidentId) -> Value {
     let (kind, name) = match &id.content {
         ResidentContent::Citizen(citizen) => ("citizen".to_owned(), Some(citizen.name.masked())),
-        ResidentContent::Foreigner(person) => ("foreigner".to_owned(), Some(person.chinese_name.masked())),
+        ResidentContent::Foreigner(person) => ("foreigner".to_owned(), Some(person.spoken_name().masked())),
         ResidentContent::Unknown { layout } => (format!("unknown layout {layout:?}"), None),
     };
     json!({ "kind": kind, "name": name, "warnings": id.warnings, "photo_bytes": id.photo().len() })

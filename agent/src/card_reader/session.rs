@@ -8,7 +8,6 @@ use firmware_bridge::resident_reader::{ResidentReader, ResidentReaderError};
 use firmware_bridge::scanner::Scanner;
 use firmware_bridge::{CardReadError, PortError, Reader, SlotState};
 use zhenyin_core::act::CardEvent;
-use zhenyin_core::card::PersonName;
 use zhenyin_core::fault::Fault;
 use zhenyin_core::presented::{ResidentHolder, ScannedCode};
 
@@ -139,14 +138,10 @@ fn lost(error: &ResidentReaderError) -> Fault {
 fn resident_event(id: &ResidentId) -> CardEvent {
     let (number, name) = match &id.content {
         ResidentContent::Citizen(citizen) => (citizen.id_number.expose(), &citizen.name),
-        ResidentContent::Foreigner(person) => (person.number.expose(), spoken_name(person)),
+        ResidentContent::Foreigner(person) => (person.number.expose(), person.spoken_name()),
         ResidentContent::Unknown { .. } => return CardEvent::Failed(Fault::CardForeign),
     };
     CardEvent::Resident(Box::new(ResidentHolder::new(number, name.clone(), id.warnings.clone())))
-}
-
-fn spoken_name(person: &firmware_bridge::resident_id::Foreigner) -> &PersonName {
-    if person.chinese_name.expose().is_empty() { &person.english_name } else { &person.chinese_name }
 }
 
 fn resident_fault(error: &ResidentReaderError) -> Fault {
