@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::api::{Answer, Outcome, Refusal, Step};
-use crate::biometric::{FaceObservation, ModelDigest, Probe, Reference, Threshold, compare};
+use crate::biometric::{ComparisonScore, FaceObservation, ModelDigest, Probe, Reference, Threshold, compare};
 use crate::card::CardIdentity;
 use crate::challenge::{Turn, Turned};
 use crate::decision::{FaceEvidence, Method};
@@ -167,20 +167,33 @@ impl Out {
     }
 }
 
-/// 1:1 comparison of one look with one reference. `None` when they were made by different models.
+/// 1:1 comparison of one look, and of the turned head that settled a doubt about it, with one reference.
+/// `None` when they were made by different models.
 pub(crate) fn verify(seen: &Seen, reference: &Reference, rules: &FaceRules) -> Option<FaceEvidence> {
-    let score = compare(&Probe::fuse(&seen.probes)?, reference)?;
+    let score = with_turned(compare(&Probe::fuse(&seen.probes)?, reference)?, seen, reference)?;
     Some(FaceEvidence {
         score,
         threshold: rules.threshold,
         pad: seen.pad,
-        turned: seen.turned,
+        turned: seen.turned.is_some(),
         unambiguous: true,
     })
 }
 
-/// 1:N among the staff of this terminal: the best, and whether it is clearly ahead of the second.
+/// 1:N among the staff of this terminal: the best, and whether it is clearly ahead of the second. The turned head
+/// that settled a doubt must be of the same person.
 pub(crate) fn identify<'a>(
+    seen: &Seen,
+    staff: &'a [Enrolled],
+    rules: &FaceRules,
+) -> Option<(FaceEvidence, &'a Enrolled)> {
+    let (evidence, who) = nearest(seen, staff, rules)?;
+    let score = with_turned(evidence.score, seen, who.reference.as_ref()?)?;
+    Some((FaceEvidence { score, ..evidence }, who))
+}
+
+/// 1:N among the staff of this terminal by the look alone, whatever a turned head may say.
+pub(crate) fn nearest<'a>(
     seen: &Seen,
     staff: &'a [Enrolled],
     rules: &FaceRules,
@@ -196,8 +209,15 @@ pub(crate) fn identify<'a>(
         score: best,
         threshold: rules.threshold,
         pad: seen.pad,
-        turned: seen.turned,
+        turned: seen.turned.is_some(),
         unambiguous: ahead,
     };
     Some((evidence, who))
+}
+
+/// The lower score of the look and of the turned head, if there was one.
+fn with_turned(look: ComparisonScore, seen: &Seen, reference: &Reference) -> Option<ComparisonScore> {
+    let Some(turned) = &seen.turned else { return Some(look) };
+    let turned = compare(turned, reference)?;
+    Some(if turned < look { turned } else { look })
 }

@@ -72,8 +72,8 @@ pub(crate) enum Looked {
 pub(crate) struct Seen {
     pub(crate) probes: Vec<Probe>,
     pub(crate) pad: PadResult,
-    /// The head turned as asked.
-    pub(crate) turned: bool,
+    /// The face while the head was turned as asked, after a doubt.
+    pub(crate) turned: Option<Probe>,
 }
 
 impl Look {
@@ -93,7 +93,11 @@ impl Look {
 
     pub(crate) fn take(&mut self, observation: FaceObservation) -> Looked {
         match observation {
-            FaceObservation::NoFace => Looked::More(Hint::NobodyInView),
+            FaceObservation::NoFace => {
+                // Whoever comes into view next may be somebody else.
+                self.newest.clear();
+                Looked::More(Hint::NobodyInView)
+            }
             FaceObservation::SeveralFaces { .. } => {
                 // Another person's frame must not slip between two probes.
                 self.newest.clear();
@@ -180,7 +184,9 @@ mod tests {
     fn three_good_frames_in_a_row_are_a_look() {
         for (frames, want) in [
             ("ggg", "..D"),
-            ("gnuggu", "....D."),
+            ("guggu", "...D."),
+            ("ggng", "...."),
+            ("ggnggg", ".....D"),
             ("ggagg", "....."),
             ("ggaggg", ".....D"),
             ("ggsggg", ".....D"),
@@ -200,6 +206,9 @@ mod tests {
             ("gdggg", "....D"),
             ("gdgdgd", ".....?"),
             ("ddaddd", ".....?"),
+            ("deeng", "....."),
+            // The control: the face was never out of view.
+            ("deeg", "...?"),
             ("dada", "...."),
             ("dadada", ".....A"),
         ] {

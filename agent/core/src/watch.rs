@@ -1,6 +1,6 @@
 //! A look and, when it ends in doubt, the challenge that settles it: shared by every act that looks.
 //! Never accepts a doubtful look without a challenge, never makes the challenge the only way, and never takes
-//! another head's turn for that of the face in doubt.
+//! another head's turn for that of the face in doubt, not even when part of the look was that head's.
 
 use crate::act::{Effect, Out, Scene};
 use crate::api::Step;
@@ -74,9 +74,9 @@ impl Watch {
                 Watched::More
             }
             Looked::Attack => Watched::Attack,
-            Looked::Done(probes) => Watched::Done(Seen { probes, pad: PadResult::BonaFide, turned: false }),
+            Looked::Done(probes) => Watched::Done(Seen { probes, pad: PadResult::BonaFide, turned: None }),
             Looked::Doubt(probes) => {
-                let seen = Seen { probes, pad: PadResult::Doubtful, turned: false };
+                let seen = Seen { probes, pad: PadResult::Doubtful, turned: None };
                 match scene.challenge {
                     Some(seconds) if !self.exempt && !exempt(&seen) => {
                         self.ask(seen.probes, seconds, scene, out);
@@ -91,16 +91,19 @@ impl Watch {
     pub(crate) fn turned(&mut self, turned: &Turned, scene: &Scene<'_>, out: &mut Out) -> Watched {
         let Some(mut asked) = self.asked.take() else { return Watched::More };
         let end = match turned {
-            Turned::AsAsked(turned) if same_face(&asked.probes, turned, scene) => {
-                return Watched::Done(Seen { probes: asked.probes, pad: PadResult::Doubtful, turned: true });
-            }
+            Turned::AsAsked(turned) => match same_face(&asked.probes, turned, scene) {
+                Some(turned) => {
+                    let (pad, turned) = (PadResult::Doubtful, Some(turned));
+                    return Watched::Done(Seen { probes: asked.probes, pad, turned });
+                }
+                None => ChallengeEnd::AnotherFace,
+            },
             Turned::Interrupted | Turned::NotFollowed if asked.tries_left > 1 => {
                 asked.tries_left -= 1;
                 out.push(Effect::Challenge(asked.turn));
                 self.asked = Some(asked);
                 return Watched::More;
             }
-            Turned::AsAsked(_) => ChallengeEnd::AnotherFace,
             Turned::WrongWay => ChallengeEnd::WrongWay,
             Turned::Flat => ChallengeEnd::Flat,
             Turned::Interrupted => ChallengeEnd::Interrupted,
@@ -131,8 +134,10 @@ impl Watch {
     }
 }
 
-/// Whether the face that turned is the one that was looked at.
-fn same_face(before: &[Probe], turned: &[Probe], scene: &Scene<'_>) -> bool {
-    let score = Reference::enrol(before).zip(Probe::fuse(turned)).and_then(|(r, p)| compare(&p, &r));
-    score.zip(scene.face).is_some_and(|(score, rules)| score.matches(rules.threshold))
+/// The face that turned, when it is the one of every single frame that was looked at: a mean of two people stands
+/// near to both of them.
+fn same_face(before: &[Probe], turned: &[Probe], scene: &Scene<'_>) -> Option<Probe> {
+    let (rules, turned, reference) = (scene.face?, Probe::fuse(turned)?, Reference::enrol(turned)?);
+    let same = |p: &Probe| compare(p, &reference).is_some_and(|score| score.matches(rules.threshold));
+    (!before.is_empty() && before.iter().all(same)).then_some(turned)
 }

@@ -2,7 +2,7 @@
 //! Never enrols from a suspected presentation attack, nor a newcomer who looks like a colleague.
 
 use super::{Candidate, Enrolment, ExpectStored, ended};
-use crate::act::{ActInput, Effect, Out, Scene, identify};
+use crate::act::{ActInput, Effect, Out, Scene, nearest};
 use crate::api::{Answer, Refusal, Step};
 use crate::biometric::Reference;
 use crate::challenge::ChallengeEnd;
@@ -84,7 +84,7 @@ impl ExpectLooks {
     fn enrol(self, seen: &Seen, scene: &Scene<'_>, out: &mut Out) -> Enrolment {
         let Some(rules) = scene.face else { return ended(Reason::CameraUnavailable, out) };
         if self.candidate.role.is_some() {
-            let colleague = identify(seen, &self.candidate.staff, &rules);
+            let colleague = nearest(seen, &self.candidate.staff, &rules);
             let similar = colleague.is_some_and(|(face, who)| {
                 who.token != self.candidate.token && face.score.matches(face.threshold)
             });
@@ -92,7 +92,7 @@ impl ExpectLooks {
                 return ended(Reason::SimilarToEnrolled, out);
             }
         }
-        if seen.turned {
+        if seen.turned.is_some() {
             out.push(Effect::FaceSucceeded);
         }
         match Reference::enrol(&seen.probes) {

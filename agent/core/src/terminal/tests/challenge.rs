@@ -31,12 +31,16 @@ fn as_asked(person: usize) -> Turned {
 
 /// A desk with one member of staff and one patient who uses the face.
 fn desk_with_people(policy: ChallengePolicy) -> Desk {
-    let challenge = policy;
-    let content = PolicyContent { challenge, ..PolicyContent::new(1, WallTime(0), WallTime(i64::MAX / 4)) };
-    let mut desk = Desk::with_policy(content);
+    desk_that_looks(policy, 3)
+}
+
+/// The same, with so many frames to a look.
+fn desk_that_looks(challenge: ChallengePolicy, frames: u8) -> Desk {
+    let content = PolicyContent::new(1, WallTime(0), WallTime(i64::MAX / 4));
+    let mut desk = Desk::with_policy(PolicyContent { challenge, probe_frames: Some(frames), ..content });
     desk.enrol_staff(0);
     desk.begin(Request::StaffLogin);
-    desk.look(0, PadResult::BonaFide, 3);
+    desk.look(0, PadResult::BonaFide, usize::from(frames));
     desk.begin(Request::PatientEnrolment);
     desk.card(1);
     desk.answer(Answer::Consent { agree: true });
@@ -129,6 +133,62 @@ fn a_turn_does_not_make_a_stranger_known() {
         desk.turned(as_asked(2));
     }
     assert_eq!(desk.steps.last(), Some(&Step::AskStaff { reason: Reason::NonMatch }));
+}
+
+/// Looks of six frames: three doubtful ones of `before`, then `between`, then living ones of `after`, who turns.
+fn look_of_two([before, after]: [usize; 2], between: impl Fn(&mut Desk), turns: usize) -> Desk {
+    let mut desk = desk_that_looks(ChallengePolicy::default(), 6);
+    desk.begin(Request::StaffLogin);
+    desk.look(before, PadResult::Doubtful, 3);
+    between(&mut desk);
+    desk.look(after, PadResult::BonaFide, 3);
+    desk.turned(as_asked(turns));
+    desk
+}
+
+#[test]
+fn nobody_turns_the_head_for_a_photo_of_another() {
+    let lowered = |desk: &mut Desk| desk.frame(FaceObservation::NoFace);
+    let blurred = |desk: &mut Desk| {
+        let (hint, quality) = (QualityHint::Blurred, Quality::new(5));
+        desk.frame(FaceObservation::Unusable { hint, quality });
+    };
+    for turns in [0, 1] {
+        for desk in [
+            look_of_two([0, 1], |_| {}, turns),
+            look_of_two([0, 1], blurred, turns),
+            look_of_two([1, 0], |_| {}, turns),
+        ] {
+            assert_eq!(desk.steps.last(), Some(&Step::UseCard { reason: Reason::LivenessInDoubt }));
+            assert!(desk.event("pad.doubted.v1").contains(r#""challenge":"another-face""#));
+        }
+        let mut desk = look_of_two([0, 1], lowered, turns);
+        assert!(matches!(desk.steps.last(), Some(Step::Look { taken: 3, .. })), "{:?}", desk.steps.last());
+        desk.look(1, PadResult::BonaFide, 3);
+        assert_eq!(desk.steps.last(), Some(&Step::UseCard { reason: Reason::NonMatch }));
+    }
+    let desk = look_of_two([0, 0], |_| {}, 0);
+    assert!(matches!(desk.last(), Outcome::SignedIn { method: Method::Face, .. }), "the control: one person");
+}
+
+/// A face between two people, near enough to both.
+fn between(one: usize, other: usize) -> Probe {
+    Probe::fuse(&[probe(one), probe(other)]).unwrap()
+}
+
+#[test]
+fn the_turned_head_is_compared_with_the_reference_too() {
+    for (person, accepted) in [(0, true), (2, false)] {
+        let mut desk = desk_with_people(ChallengePolicy::default());
+        desk.begin(Request::StaffLogin);
+        for _ in 0..3 {
+            let sample = FaceSample { probe: between(0, 2), ..sample(0, PadResult::Doubtful) };
+            desk.frame(FaceObservation::Usable(sample));
+        }
+        desk.turned(as_asked(person));
+        let signed_in = matches!(desk.last(), Outcome::SignedIn { .. }) && desk.replies.len() > 3;
+        assert_eq!(signed_in, accepted, "{:?}", desk.steps.last());
+    }
 }
 
 #[test]
