@@ -4,7 +4,7 @@
 mod expect_credential;
 mod expect_pin;
 
-use expect_credential::ExpectCredential;
+use expect_credential::{ExpectCredential, Stood};
 use expect_pin::ExpectPin;
 
 use crate::act::{ActInput, Effect, Out, Scene, SignedIn};
@@ -22,7 +22,7 @@ pub(crate) enum Login {
 
 impl Login {
     pub(crate) fn begin(scene: &Scene<'_>, out: &mut Out) -> Self {
-        Self::ExpectCredential(ExpectCredential::enter(scene, out))
+        Self::ExpectCredential(ExpectCredential::enter(Stood::Open { exempt: false }, scene, out))
     }
 
     pub(crate) fn handle(self, input: ActInput, scene: &Scene<'_>, out: &mut Out) -> Self {

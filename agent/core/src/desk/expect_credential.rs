@@ -17,6 +17,8 @@ use crate::watch::{Watch, Watched};
 #[derive(Debug)]
 pub(crate) struct ExpectCredential {
     face: Face,
+    /// What a card that comes and goes must not undo.
+    stood: Stood,
     /// Set while the store looks for the holder of the card just read.
     asked: Option<SubjectToken>,
 }
@@ -32,13 +34,26 @@ enum Face {
     Closed(Reason),
 }
 
+/// How the look stood within this login, for when the card is taken away again: whoever was refused stays refused,
+/// and a direction that was asked for is not asked for a second time.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Stood {
+    /// `exempt`: the person wants no challenge.
+    Open {
+        exempt: bool,
+    },
+    Closed(Reason),
+}
+
 const WAIT_S: u64 = 60;
 
 impl ExpectCredential {
-    pub(super) fn enter(scene: &Scene<'_>, out: &mut Out) -> Self {
+    pub(super) fn enter(stood: Stood, scene: &Scene<'_>, out: &mut Out) -> Self {
         out.deadline(WAIT_S);
-        let mut state = Self { face: Face::Waiting, asked: None };
-        if scene.usable_face().is_some() {
+        let mut state = Self { face: Face::Waiting, stood, asked: None };
+        if let Stood::Closed(reason) = stood {
+            state.close_face(reason, out);
+        } else if scene.usable_face().is_some() {
             out.step(Step::LookOrPresentCard);
             out.push(Effect::ListStaff);
         } else if scene.face_rests {
@@ -113,6 +128,7 @@ impl ExpectCredential {
                     return Login::ExpectCredential(self);
                 };
                 let watched = watch.exempt();
+                self.stood = Stood::Open { exempt: true };
                 return self.watched(watched, scene, out);
             }
             Answer::Cancel => return self.give_up(Reason::Cancelled, out),
@@ -125,13 +141,14 @@ impl ExpectCredential {
 
     fn staff_listed(mut self, staff: Vec<Enrolled>, scene: &Scene<'_>, out: &mut Out) -> Login {
         if let (Face::Waiting, Some(rules)) = (&self.face, scene.usable_face()) {
+            let exempt = matches!(self.stood, Stood::Open { exempt: true });
             let comparable = |e: &Enrolled| e.reference.as_ref().is_some_and(|r| r.model() == rules.model);
             let staff: Vec<_> = staff.into_iter().filter(|e| e.role.is_some() && comparable(e)).collect();
             if staff.is_empty() {
                 self.close_face(Reason::NotEnrolled, out);
             } else {
                 out.push(Effect::Camera(true));
-                self.face = Face::Open { staff, watch: Watch::new(rules.probe_frames, false) };
+                self.face = Face::Open { staff, watch: Watch::new(rules.probe_frames, exempt) };
             }
         }
         Login::ExpectCredential(self)
@@ -190,6 +207,9 @@ impl ExpectCredential {
         };
         // A hand on the card ends the look: whoever stands in view must not finish another one's login.
         out.push(Effect::Camera(false));
+        if self.is_challenging() {
+            self.stood = Stood::Closed(Reason::LivenessInDoubt);
+        }
         self.face = Face::Closed(Reason::Cancelled);
         let token = scene.pepper.token(SubjectKind::Operator, holder.id_number.expose());
         out.push(Effect::Find(token.clone()));
@@ -202,7 +222,7 @@ impl ExpectCredential {
         let reason = match found {
             Some(who) if who.token == asked => match (who.role.clone(), who.pin.clone()) {
                 (Some(_), Some(_)) if scene.pin_rests => Reason::AttemptLimit,
-                (Some(role), Some(pin)) => return ExpectPin::enter(who, role, pin, out),
+                (Some(role), Some(pin)) => return ExpectPin::enter(who, role, pin, self.stood, out),
                 (Some(_), None) => Reason::NoPin,
                 (None, _) => Reason::NotEnrolled,
             },
@@ -218,6 +238,7 @@ impl ExpectCredential {
         out.push(Effect::Camera(false));
         out.step(Step::UseCard { reason });
         self.face = Face::Closed(reason);
+        self.stood = Stood::Closed(reason);
     }
 
     /// Ends the act; what was tried has been recorded when it was tried.

@@ -1,7 +1,7 @@
 //! Waits for the PIN of the person whose card was read.
 //! Never keeps a PIN longer than its check.
 
-use super::{ExpectCredential, Login, open_session};
+use super::{ExpectCredential, Login, Stood, open_session};
 use crate::act::{ActInput, CardEvent, Effect, Out, Scene};
 use crate::api::{Answer, Outcome, Refusal, Step};
 use crate::decision::{Decision, Evidence, Method, Reason, decide};
@@ -15,16 +15,18 @@ pub(crate) struct ExpectPin {
     role: Role,
     pin: PinVerifier,
     tries_left: u8,
+    /// The look before the card came.
+    stood: Stood,
 }
 
 const WAIT_S: u64 = 60;
 const TRIES: u8 = 3;
 
 impl ExpectPin {
-    pub(super) fn enter(who: Enrolled, role: Role, pin: PinVerifier, out: &mut Out) -> Login {
+    pub(super) fn enter(who: Enrolled, role: Role, pin: PinVerifier, stood: Stood, out: &mut Out) -> Login {
         out.step(Step::EnterPin { tries_left: TRIES });
         out.deadline(WAIT_S);
-        Login::ExpectPin(Box::new(Self { who, role, pin, tries_left: TRIES }))
+        Login::ExpectPin(Box::new(Self { who, role, pin, tries_left: TRIES, stood }))
     }
 
     pub(super) fn handle(self, input: ActInput, scene: &Scene<'_>, out: &mut Out) -> Login {
@@ -35,7 +37,7 @@ impl ExpectPin {
             ActInput::Card(CardEvent::Removed) => {
                 // Without the card in the reader its PIN proves nothing.
                 out.push(Effect::Camera(false));
-                Login::ExpectCredential(ExpectCredential::enter(scene, out))
+                Login::ExpectCredential(ExpectCredential::enter(self.stood, scene, out))
             }
             ActInput::Answer(Answer::Consent { .. } | Answer::Document { .. } | Answer::WithoutChallenge) => {
                 out.refuse(Refusal::NotAsked);

@@ -223,6 +223,44 @@ fn declining_does_not_draw_the_direction_again_and_again() {
     assert_eq!(desk.steps.last(), Some(&Step::UseCard { reason: Reason::AttemptLimit }));
 }
 
+/// A login in which a card was laid on the reader and taken away again after `before`.
+fn card_that_came_and_went(before: impl FnOnce(&mut Desk)) -> Desk {
+    let mut desk = desk_with_people(ChallengePolicy::default());
+    desk.begin(Request::StaffLogin);
+    before(&mut desk);
+    desk.card(0);
+    assert!(matches!(desk.steps.last(), Some(Step::EnterPin { .. })), "the card is an equal way");
+    desk.card_event(CardEvent::Removed);
+    desk
+}
+
+#[test]
+fn a_card_that_comes_and_goes_undoes_nothing() {
+    let (doubtful, bona_fide) = (PadResult::Doubtful, PadResult::BonaFide);
+    for (before, reason) in [
+        (&|d: &mut Desk| d.doubt(0), Reason::LivenessInDoubt),
+        (&|d: &mut Desk| d.look(2, bona_fide, 3), Reason::NonMatch),
+        (&|d: &mut Desk| d.look(0, PadResult::Attack, 3), Reason::PresentationAttack),
+    ] as [(&dyn Fn(&mut Desk), Reason); 3]
+    {
+        let mut desk = card_that_came_and_went(before);
+        assert_eq!(desk.steps.last(), Some(&Step::UseCard { reason }));
+        desk.look(0, bona_fide, 3);
+        assert!(!desk.camera && desk.challenge.is_none() && desk.replies.len() == 3, "{reason:?}");
+        desk.card(0);
+        desk.pin("135790");
+        assert!(matches!(desk.last(), Outcome::SignedIn { method: Method::CardPin, .. }), "no dead end");
+    }
+
+    let mut desk = card_that_came_and_went(|d| d.answer(Answer::WithoutChallenge));
+    desk.look(0, doubtful, 3);
+    assert_eq!(desk.steps.last(), Some(&Step::UseCard { reason: Reason::LivenessInDoubt }), "still unasked");
+
+    let mut desk = card_that_came_and_went(|d| d.look(0, bona_fide, 2));
+    desk.look(0, bona_fide, 3);
+    assert!(matches!(desk.last(), Outcome::SignedIn { method: Method::Face, .. }), "the control");
+}
+
 #[test]
 fn nobody_is_enrolled_from_a_doubtful_look_that_does_not_turn() {
     for (turned, enrolled) in [(as_asked(3), true), (Turned::Flat, false)] {
