@@ -6,6 +6,8 @@ use crate::act::{Effect, Out, Scene};
 use crate::api::Step;
 use crate::biometric::{FaceObservation, PadResult, Probe, Reference, compare};
 use crate::challenge::{ChallengeEnd, Turn, Turned};
+use crate::event::act::{ActKind, PadDoubted};
+use crate::ids::SubjectToken;
 use crate::look::{Look, Looked, Seen};
 
 #[derive(Debug)]
@@ -118,6 +120,20 @@ impl Watch {
         match self.asked.take() {
             Some(_) => Watched::Doubt(ChallengeEnd::Declined),
             None => Watched::More,
+        }
+    }
+
+    /// The act goes on or ends without the challenge under way: recorded, for it was counted when it was asked, and
+    /// a restart counts what the record tells.
+    pub(crate) fn leave(
+        &mut self,
+        challenge: ChallengeEnd,
+        subject: Option<&SubjectToken>,
+        act: ActKind,
+        out: &mut Out,
+    ) {
+        if self.asked.take().is_some() {
+            out.record(&PadDoubted { subject: subject.cloned(), act, challenge });
         }
     }
 

@@ -84,6 +84,7 @@ impl ExpectCredential {
             ActInput::Card(event) => self.card(event, scene, out),
             ActInput::Found(found) => self.found(found, scene, out),
             ActInput::CameraGone => {
+                self.leave_challenge(ChallengeEnd::Interrupted, out);
                 self.close_face(Reason::CameraUnavailable, out);
                 Login::ExpectCredential(self)
             }
@@ -121,7 +122,10 @@ impl ExpectCredential {
 
     fn answer(mut self, answer: &Answer, scene: &Scene<'_>, out: &mut Out) -> Login {
         match answer {
-            Answer::WithoutFace => self.close_face(Reason::FaceDeclined, out),
+            Answer::WithoutFace => {
+                self.leave_challenge(ChallengeEnd::Declined, out);
+                self.close_face(Reason::FaceDeclined, out);
+            }
             Answer::WithoutChallenge => {
                 let Face::Open { watch, .. } = &mut self.face else {
                     out.refuse(Refusal::NotAsked);
@@ -201,13 +205,15 @@ impl ExpectCredential {
 
     fn card_read(mut self, identity: &CardIdentity, scene: &Scene<'_>, out: &mut Out) -> Login {
         out.record(&CardRead::of(identity, scene.pepper, scene.reader));
+        let challenged = self.is_challenging();
+        self.leave_challenge(ChallengeEnd::Declined, out);
         let Some(holder) = identity.holder() else {
             self.close_face(Reason::HolderLocked, out);
             return Login::ExpectCredential(self);
         };
         // A hand on the card ends the look: whoever stands in view must not finish another one's login.
         out.push(Effect::Camera(false));
-        if self.is_challenging() {
+        if challenged {
             self.stood = Stood::Closed(Reason::LivenessInDoubt);
         }
         self.face = Face::Closed(Reason::Cancelled);
@@ -234,6 +240,12 @@ impl ExpectCredential {
         Login::ExpectCredential(self)
     }
 
+    fn leave_challenge(&mut self, end: ChallengeEnd, out: &mut Out) {
+        if let Face::Open { watch, .. } = &mut self.face {
+            watch.leave(end, None, ActKind::Login, out);
+        }
+    }
+
     fn close_face(&mut self, reason: Reason, out: &mut Out) {
         out.push(Effect::Camera(false));
         out.step(Step::UseCard { reason });
@@ -242,7 +254,8 @@ impl ExpectCredential {
     }
 
     /// Ends the act; what was tried has been recorded when it was tried.
-    fn give_up(self, reason: Reason, out: &mut Out) -> Login {
+    fn give_up(mut self, reason: Reason, out: &mut Out) -> Login {
+        self.leave_challenge(ChallengeEnd::Declined, out);
         let reason = match self.face {
             Face::Closed(closed) if closed != Reason::FaceDeclined => closed,
             Face::Closed(_) | Face::Open { .. } | Face::Waiting => reason,

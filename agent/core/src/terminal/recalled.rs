@@ -1,5 +1,6 @@
 //! What the record of the last acts says about failed attempts: a limit goes on after a restart where it was.
-//! Never kinder than the limit itself: where the record is silent about a success, the failures stand.
+//! Where the record is silent about a success, the failures stand. Kinder than the limit itself in one thing only: a
+//! challenge that was asked and had not ended when the agent was killed is on no record, and is not counted.
 
 use super::Terminal;
 use crate::event::act::{PadDoubted, PadFailed, SessionDenied, SessionOpened, VisitVerified};

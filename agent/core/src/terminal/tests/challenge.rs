@@ -223,6 +223,38 @@ fn declining_does_not_draw_the_direction_again_and_again() {
     assert_eq!(desk.steps.last(), Some(&Step::UseCard { reason: Reason::AttemptLimit }));
 }
 
+#[test]
+fn every_challenge_that_was_left_is_on_record_once() {
+    let begins: [fn(&mut Desk); 3] = [
+        |d| d.begin(Request::StaffLogin),
+        visit,
+        |d| {
+            d.begin(Request::PatientEnrolment);
+            d.card(3);
+            d.answer(Answer::Consent { agree: true });
+        },
+    ];
+    let ends: [(fn(&mut Desk), &str); 3] = [
+        (|d| d.answer(Answer::Cancel), "declined"),
+        (|d| d.answer(Answer::WithoutFace), "declined"),
+        (|d| d.put(Input::Camera(Err(Fault::CameraLost))), "interrupted"),
+    ];
+    for (person, begin) in [0, 1, 3].into_iter().zip(begins) {
+        for (end, word) in ends {
+            let mut desk = desk_with_people(ChallengePolicy::default());
+            begin(&mut desk);
+            desk.doubt(person);
+            assert!(matches!(desk.steps.last(), Some(Step::Turn { .. })), "{person}");
+            end(&mut desk);
+            let doubts = desk.kinds().iter().filter(|kind| *kind == "pad.doubted.v1").count();
+            assert_eq!(doubts, 1, "{person} {word}");
+            assert!(desk.event("pad.doubted.v1").contains(&format!(r#""challenge":"{word}""#)), "{person}");
+        }
+    }
+    let desk = card_that_came_and_went(|d| d.doubt(0));
+    assert!(desk.event("pad.doubted.v1").contains(r#""challenge":"declined""#), "a card on the reader");
+}
+
 /// A login in which a card was laid on the reader and taken away again after `before`.
 fn card_that_came_and_went(before: impl FnOnce(&mut Desk)) -> Desk {
     let mut desk = desk_with_people(ChallengePolicy::default());

@@ -75,6 +75,14 @@ fn declined_challenges(desk: &mut Desk) {
     }
 }
 
+fn cancelled_challenges(desk: &mut Desk) {
+    for _ in 0..3 {
+        desk.begin(Request::StaffLogin);
+        desk.look(0, PadResult::Doubtful, 3);
+        desk.answer(Answer::Cancel);
+    }
+}
+
 fn wrong_pins(desk: &mut Desk) {
     desk.begin(Request::StaffLogin);
     desk.card(0);
@@ -94,7 +102,7 @@ fn signed_in_by_card(desk: &mut Desk) {
 fn a_rest_goes_on_after_a_restart_and_after_a_reboot() {
     let another = BootId(Uuid::from_u128(10));
     check(|_| {}, BOOT, 12, [true, true]);
-    for face_fails in [wrong_looks, photos, declined_challenges] {
+    for face_fails in [wrong_looks, photos, declined_challenges, cancelled_challenges] {
         check(face_fails, BOOT, 39, [false, true]);
         check(face_fails, BOOT, 40, [true, true]);
     }
