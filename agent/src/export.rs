@@ -1,5 +1,5 @@
 //! Writes a chain, or what was asked for of it, to a folder that anybody can verify.
-//! Never leaves a gap out: of events that were not asked for, the hash is written.
+//! Never leaves a gap out: of events that were not asked for, the hash is written, as far as a signature covers it.
 
 mod report;
 mod selection;
@@ -110,6 +110,9 @@ pub fn write_inspection(
     digest.update(&std::fs::read(&header_path).map_err(writing(&header_path))?);
     // What was erased after its retention is there by its hash.
     let whole = selection.is_everything() && totals.erased == 0;
+    // Hashes after the last receipt and the last shown event would stand there unsigned.
+    let end = totals.receipted.max(chosen.last().map_or(0, |last| last + 1));
+    let source = Source { size: source.size.min(end), ..source };
     source.write(&chosen, whole, dir, &mut digest)?;
     let digest: String = digest.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     let (inspectors, origin) = (&inspection.inspectors, header.origin.as_str());

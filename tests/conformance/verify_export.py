@@ -48,6 +48,7 @@ for shown, token in enumerate((folder / "events.jws").read_text().splitlines(), 
     assert event["chainid"] == grant["chain"] and int(event["sequence"]) == number, f"event {number}: place"
     assert b64u(event["prevhash"]) == (leaves[-1] if leaves else first), f"event {number}: prevhash"
     leaves.append(leaf)
+vouched = len(leaves)
 leaves += (everything or [])[len(leaves):]
 receipted = 0
 for path in sorted((folder / "notes").glob("*.note")):
@@ -57,8 +58,10 @@ for path in sorted((folder / "notes").glob("*.note")):
     assert origin.endswith(f'/{grant["terminal"]}/{grant["chain"]}') and int(size) <= len(leaves), f"{path}: size"
     assert base64.b64decode(top) == root(leaves[: int(size)]), f"{path}: root"
     Ed25519PublicKey.from_public_bytes(device).verify(signature_of(note, origin, 1, device), text.encode())
+    vouched = max(vouched, int(size))
     if signed := signature_of(note, witness_name, 4, witness):
         said = f"cosignature/v1\ntime {int.from_bytes(signed[:8], 'big')}\n{text}".encode()
         Ed25519PublicKey.from_public_bytes(witness).verify(signed[8:], said)
         receipted = max(receipted, int(size))
+assert len(leaves) <= vouched, f"leaves.txt: no signature covers what follows event {vouched - 1}"
 print(f'events {len(leaves)} shown {shown} receipted {receipted} authority {chain["authority"]["x"]} witness {chain["witness"]}')

@@ -107,7 +107,9 @@ fn a_package_verifies_and_shows_what_was_asked_for() {
         let inspection = Inspection { selection, inspectors: two.to_vec(), at: Some(WallTime(BEGIN)) };
         let package = terminal.export(name, &inspection);
         let verified = zhenyin_verify::verify(&package, 2).unwrap();
-        assert_eq!((verified.shown, verified.summary.events), (shown as u64, EVENTS), "{name}");
+        let last = fs::read_to_string(package.join("events.jws")).unwrap().lines().last().map(sequence);
+        let vouched = last.map_or(RECEIPTED, |last| RECEIPTED.max(last + 1));
+        assert_eq!((verified.shown, verified.summary.events), (shown as u64, vouched), "{name}");
         assert_eq!((verified.summary.receipts, verified.summary.receipted), (2, RECEIPTED), "{name}");
         let read = |file: &str| fs::read_to_string(package.join(file)).unwrap();
         assert_eq!(read("events.jsonl").lines().count(), shown, "{name}");
@@ -144,7 +146,7 @@ fn one_inspector_alone_gets_nothing() {
 /// Controls: what somebody might change in a package, and nobody who verifies it may miss.
 fn tampered(package: &Path, name: &str) {
     type Change = fn(&mut Vec<String>);
-    let changes: [(&str, &str, Change); 8] = [
+    let changes: [(&str, &str, Change); 11] = [
         ("a changed letter", "events.jws", |lines| {
             let middle = lines.len() / 2;
             let other = if lines[middle].as_bytes()[200] == b'A' { "B" } else { "A" };
@@ -161,6 +163,16 @@ fn tampered(package: &Path, name: &str) {
         ("a missing event", "events.jws", |lines| drop(lines.remove(2))),
         ("a hash that is not there", "leaves.txt", |lines| drop(lines.remove(120))),
         ("another hash", "leaves.txt", |lines| lines[120] = "0".repeat(64)),
+        ("a hash after the last signature", "leaves.txt", |lines| lines.push("0".repeat(64))),
+        ("many hashes after it", "leaves.txt", |lines| lines.extend(vec!["a".repeat(64); 50])),
+        // Read as a number, `+f` is the same as `0f`.
+        ("a sign for a digit", "leaves.txt", |lines| {
+            let line =
+                lines.iter_mut().find(|line| line.as_bytes().as_chunks::<2>().0.iter().any(|p| p[0] == b'0'));
+            let line = line.unwrap();
+            let at = line.as_bytes().as_chunks::<2>().0.iter().position(|pair| pair[0] == b'0').unwrap() * 2;
+            line.replace_range(at..=at, "+");
+        }),
     ];
     for (what, file, change) in changes {
         let whole = !package.join("leaves.txt").exists();
@@ -183,6 +195,26 @@ fn tampered(package: &Path, name: &str) {
         fs::write(&path, text).unwrap();
     }
     assert!(zhenyin_verify::verify(package, 1).is_ok(), "{name}: as it was");
+}
+
+fn sequence(sealed: &str) -> u64 {
+    let payload = zhenyin_core::jws::payload_unverified(sealed).unwrap();
+    zhenyin_core::event::Envelope::parse(&payload).unwrap().sequence.0
+}
+
+/// Without an event and a note nothing is signed but the grant: then no hash may stand there.
+#[test]
+fn hashes_that_nothing_covers_are_refused() {
+    let nobody = Selection { tokens: vec!["op:nobody".into()], ..Selection::default() };
+    let terminal = Terminal::new(3, 0);
+    let package = terminal.export("p", &Inspection { selection: nobody, ..Inspection::default() });
+    assert_eq!(fs::read_to_string(package.join("leaves.txt")).unwrap(), "", "the exporter writes none");
+    assert_eq!(zhenyin_verify::verify(&package, 1).unwrap().summary.events, 0);
+    python(&package, true, "nothing");
+    fs::write(package.join("leaves.txt"), "0".repeat(64) + "\n").unwrap();
+    let refused = zhenyin_verify::verify(&package, 1);
+    assert!(matches!(refused, Err(zhenyin_verify::PackageError::Unvouched { vouched: 0 })), "{refused:?}");
+    python(&package, false, "a hash of nothing");
 }
 
 #[expect(clippy::print_stdout, reason = "what is skipped is said")]

@@ -1,5 +1,6 @@
 //! Which events an inspector asked for: a period, persons, cards, kinds, or a sample that anybody can draw again.
-//! Never hides that there are others: a package with a selection has the hashes of all events.
+//! Never hides that there are others: a package with a selection has the hashes of all events
+//! up to the last one shown or receipted.
 
 use ring::digest::{SHA256, digest};
 use zhenyin_core::event::Envelope;

@@ -38,6 +38,8 @@ pub enum PackageError {
     Leaf { line: usize },
     #[error("event in line {line} of `events.jws` is at no place that `leaves.txt` has left")]
     Stray { line: usize },
+    #[error("`leaves.txt` goes on after the first {vouched} events, and no signature covers what follows")]
+    Unvouched { vouched: u64 },
     #[error("the chain does not hold")]
     Chain(#[source] Fault),
 }
@@ -55,6 +57,7 @@ pub struct Verified {
 ///
 /// `events.jws` has one sealed event a line. Where it has not all of them, `leaves.txt` has the leaf hash of each
 /// event of the chain in hexadecimal, one a line: so a selection is held against the same cosigned tree as the whole.
+/// It ends with the last event that a note covers or that is shown: anybody could write hashes after that.
 ///
 /// # Errors
 /// [`PackageError::Chain`] names the first event or note that does not hold.
@@ -67,10 +70,12 @@ pub fn verify(folder: &Path, threads: usize) -> Result<Verified, PackageError> {
     let grant = Grant::open(&header.grant, authority).map_err(PackageError::Grant)?;
     let witness = header.witness.as_deref().map(VerifierKey::parse).transpose();
     let witness = witness.map_err(|source| PackageError::Note { path: header_path, source })?;
-    let verifier = Verifier::new(grant.clone(), witness, notes(&folder.join("notes"))?);
+    let notes = notes(&folder.join("notes"))?;
+    let noted = notes.iter().map(|note| note.checkpoint().size).max().unwrap_or(0);
+    let verifier = Verifier::new(grant.clone(), witness, notes);
     let leaves = Leaves::open(&folder.join("leaves.txt"))?;
     let events = lines(&folder.join("events.jws"))?;
-    let (summary, shown) = follow(verifier, &grant, events, leaves, threads.max(1))?;
+    let (summary, shown) = follow(verifier, &grant, events, leaves, noted, threads.max(1))?;
     Ok(Verified { header, summary, shown })
 }
 
@@ -87,6 +92,7 @@ fn follow(
     grant: &Grant,
     events: Lines<BufReader<File>>,
     mut leaves: Option<Leaves>,
+    noted: u64,
     threads: usize,
 ) -> Result<(Summary, u64), PackageError> {
     let mut shown = 0;
@@ -122,7 +128,7 @@ fn follow(
                 waiting += 1;
             }
             if waiting == 0 {
-                return rest(&mut verifier, leaves.as_mut());
+                return rest(&mut verifier, leaves.as_mut(), noted);
             }
             let slice = take(&results[turn % threads]);
             for (line, leaf, checked) in slice {
@@ -162,9 +168,14 @@ fn place(
     verifier.checked(checked).map(drop).map_err(PackageError::Chain)
 }
 
-fn rest(verifier: &mut Verifier, leaves: Option<&mut Leaves>) -> Result<(), PackageError> {
+/// Takes the hashes after the last shown event, as far as the largest note, of `noted` events, covers them.
+fn rest(verifier: &mut Verifier, leaves: Option<&mut Leaves>, noted: u64) -> Result<(), PackageError> {
     let Some(leaves) = leaves else { return Ok(()) };
+    let vouched = noted.max(verifier.events());
     while let Some(withheld) = leaves.next_leaf()? {
+        if verifier.events() >= vouched {
+            return Err(PackageError::Unvouched { vouched });
+        }
         verifier.withheld(withheld).map_err(PackageError::Chain)?;
     }
     Ok(())
@@ -216,6 +227,10 @@ impl Leaves {
         let wrong = PackageError::Leaf { line: self.number };
         let Ok(line) = line else { return Err(wrong) };
         let (pairs, rest) = line.as_bytes().as_chunks::<2>();
+        // A number may have a sign, a digit may not.
+        if !line.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(wrong);
+        }
         let digits = |pair: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
         let bytes: Option<Vec<u8>> = pairs.iter().map(digits).collect();
         let hash = bytes.filter(|_| rest.is_empty()).and_then(|bytes| Hash::from_slice(&bytes));
