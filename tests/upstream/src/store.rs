@@ -27,6 +27,11 @@ pub enum StoreError {
     ConnectionFile { path: PathBuf, source: std::io::Error },
     #[error("database file `{}` can be read by others: run `chmod 600` on it", path.display())]
     ConnectionFileOpen { path: PathBuf },
+    #[error(
+        "database file `{}` names a host on a network, to which the connection would not be encrypted: \
+         name a Unix socket or this machine", path.display()
+    )]
+    NotLocal { path: PathBuf },
     #[error("database does not answer")]
     Connect(#[source] ::postgres::Error),
     #[error("SQLite {found} is older than 3.51.3, which loses data")]

@@ -29,8 +29,8 @@ pub(crate) struct PostgresStore {
 }
 
 impl PostgresStore {
-    /// Connects as the text of a private file says (`host=… dbname=…` or a `postgresql://` address) and makes
-    /// the tables when they are missing.
+    /// Connects as the text of a private file says (`host=… dbname=…` or a `postgresql://` address, of this
+    /// machine) and makes the tables when they are missing.
     pub(crate) fn open(connection_file: &Path) -> Result<Self, StoreError> {
         let links = Links::new(connection_file)?;
         links.with(schema::prepare)?;

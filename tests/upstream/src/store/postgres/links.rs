@@ -1,13 +1,15 @@
 //! Connections to the database, kept for the next call; statements are prepared once a connection.
-//! Never uses a connection again that has failed, and never prints how it connects.
+//! Only to this machine, for a connection is not encrypted. Never uses a connection again that has failed, and never prints how it connects.
 
 use std::collections::HashMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use postgres::config::Host;
 use postgres::types::ToSql;
 use postgres::{Client, Config, NoTls, Row, Statement};
 
@@ -36,6 +38,9 @@ impl Links {
         }
         let text = std::fs::read_to_string(connection_file).map_err(failed)?;
         let mut config: Config = text.trim().parse().map_err(StoreError::Connect)?;
+        if !is_local(&config) {
+            return Err(StoreError::NotLocal { path: path() });
+        }
         config.connect_timeout(CONNECT).application_name("zhenyin-upstream");
         Ok(Self { config, idle: Mutex::new(Vec::new()) })
     }
@@ -125,5 +130,47 @@ impl Link {
         let statement = self.client.prepare(sql)?;
         self.statements.insert(sql, statement.clone());
         Ok(statement)
+    }
+}
+
+/// Whether everything that the text names is on this machine; an address goes before the host that it stands for.
+fn is_local(config: &Config) -> bool {
+    let is_near = |host: &Host| match host {
+        Host::Tcp(name) => name == "localhost" || name.parse().is_ok_and(|at: IpAddr| at.is_loopback()),
+        Host::Unix(_) => true,
+    };
+    config.get_hosts().iter().all(is_near) && config.get_hostaddrs().iter().all(IpAddr::is_loopback)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_on_a_network_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("database");
+        let check = |text: &str, taken: bool| {
+            std::fs::write(&file, text).unwrap();
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+            match Links::new(&file) {
+                Ok(_) => assert!(taken, "{text}"),
+                Err(error) => {
+                    assert!(!taken && matches!(error, StoreError::NotLocal { .. }), "{text}: {error:?}")
+                }
+            }
+        };
+        check("host=/run/postgresql dbname=d", true);
+        check("postgresql://%2Frun%2Fpostgresql/d", true);
+        check("postgresql://localhost/d", true);
+        check("postgresql://127.0.0.1:5433/d", true);
+        check("host=::1 dbname=d", true);
+        check("postgresql://db.example/d", false);
+        check("host=192.0.2.7 dbname=d", false);
+        check("host=2001:db8::7 dbname=d", false);
+        check("host=localhost.example dbname=d", false);
+        check("host=/run/postgresql,db.example dbname=d", false);
+        check("host=localhost hostaddr=192.0.2.7 dbname=d", false);
+        check("host=/run/postgresql hostaddr=192.0.2.7 dbname=d", false);
     }
 }
