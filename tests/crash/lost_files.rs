@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use zhenyin::journal::{Journal, JournalError, asides, set_aside};
+use zhenyin::journal::{Journal, JournalError, JournalReader, asides, set_aside};
 use zhenyin_core::merkle::CompactRange;
 use zhenyin_core::note::{KeyRole, VerifierKey};
 use zhenyin_core::outbox::{Outbox, OutboxAction, OutboxAlarm, OutboxNotice, StoredEvent};
@@ -37,6 +37,12 @@ fn r5_missing_and_old_files_are_reported_and_kept_aside() {
         ("index of the log left over", now.with(SHM, vec![0xff; 32_768]), Whole),
         ("database deleted", now.without(&[DATABASE]), Reported),
         ("database and log deleted", now.without(&[DATABASE, WAL]), Reported),
+        ("database deleted, head and mark too", now.without(&[DATABASE, HEAD, MARK]), Reported),
+        (
+            "database emptied, head and mark too",
+            now.with(DATABASE, Vec::new()).without(&[HEAD, MARK]),
+            Reported,
+        ),
         ("database emptied", now.with(DATABASE, Vec::new()), Reported),
         ("database cut", now.with(DATABASE, half), Reported),
         ("database of an old copy", now.with(DATABASE, old.file(DATABASE).to_vec()), Reported),
@@ -76,8 +82,10 @@ fn check(name: &str, files: &Files, want: Want, killed: &Killed) {
 fn kept_aside(name: &str, dir: &Path, files: &Files) {
     let chain = SealingChain::begin(fixed(1)).unwrap().grant().chain();
     let aside = set_aside(dir, chain, WallTime(0)).unwrap();
-    let kept = std::fs::read(aside.folder.join(DATABASE)).unwrap_or_default();
-    assert!(kept.len() >= files.file(DATABASE).len(), "{name}: the database was kept");
+    let kept = |file| std::fs::read(aside.folder.join(file)).unwrap_or_default();
+    assert!(kept(DATABASE).len() >= files.file(DATABASE).len(), "{name}: the database was kept");
+    let log = files.file(WAL);
+    assert!(log.is_empty() || kept(WAL) == log, "{name}: the log was kept as it was found");
     if let Some(known) = aside.known {
         assert_eq!(known, (ALL, ALL), "{name}: the mark tells what there was");
     }
@@ -90,6 +98,19 @@ fn kept_aside(name: &str, dir: &Path, files: &Files) {
 
 fn old_database(now: &Files, old: &Files) -> Files {
     now.with(DATABASE, old.file(DATABASE).to_vec()).without(&[WAL])
+}
+
+/// Setting aside was cut after its first step: what is left is reported, and whoever only reads changes nothing.
+#[test]
+fn r5_a_log_without_its_database_is_not_even_deleted_by_a_reader() {
+    let killed = Killed::make().unwrap();
+    for files in [killed.files.without(&[DATABASE]), killed.files.with(DATABASE, Vec::new())] {
+        let dir = scratch();
+        files.write(dir.path()).unwrap();
+        let error = JournalReader::open(dir.path(), key()).map(drop).unwrap_err();
+        assert!(matches!(error, JournalError::DatabaseGone { .. }), "{error:?}");
+        assert!(std::fs::read(dir.path().join(WAL)).unwrap() == killed.files.file(WAL));
+    }
 }
 
 /// Without the memory beside the database the same loss is silent: the comparison above can fail.

@@ -33,8 +33,9 @@ pub fn set_aside(dir: &Path, chain: ChainId, at: WallTime) -> Result<Aside, Jour
     let folder = free_folder(dir, chain, at)?;
     durable_file::private_dir(&folder)?;
     durable_file::sync_parent(&folder)?;
-    // The database first: while its memory is still there, what is left cannot be taken for a fresh start.
-    for name in [database::FILE, "journal.db-wal", "journal.db-shm", head_file::FILE, mark::FILE] {
+    // The database first: a log without it is never opened, and neither that nor the memory of both can be taken for
+    // a fresh start. With the log gone first, a database whose mark is missing would look whole, only shorter.
+    for name in [database::FILE, database::LOG, "journal.db-shm", head_file::FILE, mark::FILE] {
         let (from, to) = (dir.join(name), folder.join(name));
         match std::fs::rename(&from, &to) {
             Ok(()) => {}

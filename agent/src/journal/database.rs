@@ -11,10 +11,12 @@ use super::error::{JournalError, during};
 use crate::durable_file;
 
 pub(super) const FILE: &str = "journal.db";
+pub(super) const LOG: &str = "journal.db-wal";
 
 /// The one connection that writes. Makes the file and its schema when there is none.
 pub(super) fn open_writer(dir: &Path, most_bytes: u64) -> Result<Connection, JournalError> {
     check_version()?;
+    check_not_bereft(dir)?;
     let path = dir.join(FILE);
     durable_file::touch(&path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -28,6 +30,7 @@ pub(super) fn open_writer(dir: &Path, most_bytes: u64) -> Result<Connection, Jou
 /// A connection that cannot write. `None` where no journal was ever begun.
 pub(super) fn open_reader(dir: &Path) -> Result<Option<Connection>, JournalError> {
     check_version()?;
+    check_not_bereft(dir)?;
     let path = dir.join(FILE);
     if !path.exists() {
         return Ok(None);
@@ -158,6 +161,16 @@ fn check_version() -> Result<(), JournalError> {
         return Err(JournalError::SqliteTooOld { found: rusqlite::version() });
     }
     Ok(())
+}
+
+/// SQLite deletes the write-ahead log of a database without a page, whoever opens it. The first page is on the disk
+/// before any log begins, so a log without a database is what is left of a journal.
+fn check_not_bereft(dir: &Path) -> Result<(), JournalError> {
+    let length = |name| std::fs::metadata(dir.join(name)).map_or(0, |file| file.len());
+    match (length(FILE), length(LOG)) {
+        (0, log) if log > 0 => Err(JournalError::DatabaseGone { log }),
+        _ => Ok(()),
+    }
 }
 
 fn settle(connection: &Connection, settings: &[Setting]) -> Result<(), JournalError> {

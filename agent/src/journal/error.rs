@@ -16,6 +16,8 @@ pub enum JournalError {
     SqliteTooOld { found: &'static str },
     #[error("database setting `{name}` is `{found}` where `{wanted}` is needed")]
     Pragma { name: &'static str, wanted: &'static str, found: String },
+    #[error("the database is missing or empty, but its write-ahead log has {log} bytes")]
+    DatabaseGone { log: u64 },
     #[error("the file is no journal: application id {found:#010x}")]
     NotAJournal { found: i32 },
     #[error("the journal was written by a newer version: schema {found}, known is {known}")]
@@ -91,6 +93,7 @@ impl JournalError {
             | Self::BehindMark { .. }
             | Self::MarkOfAnotherChain { .. }
             | Self::NotTheMark { .. }
+            | Self::DatabaseGone { .. }
             | Self::NotAJournal { .. } => Fault::JournalDamaged,
             Self::Sqlite { source, .. } => fault_of(source),
             Self::WrongKey { .. } => Fault::KeyDamaged,
