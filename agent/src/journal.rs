@@ -52,20 +52,15 @@ pub struct Limits {
     pub reserve: u64,
     /// Quiet time before a checkpoint, and time between two attempts to open a failed database.
     pub quiet: Duration,
-    /// How long bodies are kept after their receipt, by the witness's time.
-    pub keep: Duration,
+    /// How long bodies are kept after their receipt, by the witness's time. Without it none is ever erased.
+    pub keep: Option<Duration>,
 }
 
 impl Default for Limits {
-    /// 1 GiB (about 390 days at 2,000 events a day), 16 MiB, a second, and 400 days: the 12 months that
-    /// institutions and physicians are looked back on, with a margin.
+    /// 2 GiB (about 780 days at 2,000 events a day, where institutions and physicians are looked back on for 12
+    /// months), 16 MiB, a second, and bodies for good: erasing cannot be taken back, so somebody has to ask for it.
     fn default() -> Self {
-        Self {
-            quota: 1 << 30,
-            reserve: 16 << 20,
-            quiet: Duration::from_secs(1),
-            keep: Duration::from_secs(400 * 24 * 3600),
-        }
+        Self { quota: 2 << 30, reserve: 16 << 20, quiet: Duration::from_secs(1), keep: None }
     }
 }
 
@@ -117,7 +112,7 @@ pub enum JournalReport {
     Erased {
         through: u64,
     },
-    /// The room for events has changed its level.
+    /// The room for events: at the start, and whenever its level or its whole percent has changed.
     Room(Room),
     /// Quiet for a while and everything is in the main file: the moment to sign a checkpoint for the head file.
     Idle {
@@ -193,7 +188,7 @@ impl Journal {
         self.send(Command::Head(note))
     }
 
-    /// From now on bodies are kept this long after their receipt.
+    /// From now on bodies are kept this long after their receipt, and erased then.
     ///
     /// # Errors
     /// [`JournalError::Stopped`] when there is no writer any more.
@@ -205,7 +200,8 @@ impl Journal {
     /// the hold is lifted. Waits for the disk and gives the hold's number.
     ///
     /// # Errors
-    /// What the database says; there is no hold then.
+    /// [`JournalError::HoldUnsure`] after a failure of the database: the reader's holds tell. What else it says: there
+    /// is no hold then.
     pub fn hold(
         &self,
         first: Sequence,
@@ -218,7 +214,7 @@ impl Journal {
     }
 
     /// # Errors
-    /// [`JournalError::NoHold`], or what the database says; the hold stands then.
+    /// [`JournalError::NoHold`]; or as with [`Self::hold`].
     pub fn lift_hold(&self, id: i64, at: WallTime) -> Result<(), JournalError> {
         self.change_hold(HoldChange::Lift { id, at }).map(|_| ())
     }

@@ -13,7 +13,7 @@ use zhenyin_core::time::WallTime;
 use crate::run::{Run, key};
 
 const LIMITS: Limits =
-    Limits { quota: 1 << 30, reserve: 1 << 20, quiet: Duration::from_millis(20), keep: Duration::MAX };
+    Limits { quota: 1 << 30, reserve: 1 << 20, quiet: Duration::from_millis(20), keep: None };
 
 #[test]
 fn r6_full_disk_fails_closed_and_recovers_without_restart() {

@@ -22,7 +22,7 @@ use zhenyin_tests::sealing::{SealingChain, fixed};
 
 /// No quota, a small reserve, and no chores unless a row asks for them.
 pub(crate) const LIMITS: Limits =
-    Limits { quota: 1 << 30, reserve: 4096, quiet: Duration::from_secs(3600), keep: Duration::MAX };
+    Limits { quota: 1 << 30, reserve: 4096, quiet: Duration::from_secs(3600), keep: None };
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The key of every journal here.

@@ -62,6 +62,8 @@ pub enum JournalError {
     NotTheMark { size: u64 },
     #[error("there is no hold {id} to lift")]
     NoHold { id: i64 },
+    #[error("the journal failed while a hold was changed; the list of holds tells whether it was")]
+    HoldUnsure,
     #[error("checkpoint for {size} events is ahead of the {found} durable ones")]
     HeadAhead { size: u64, found: u64 },
     #[error("a reader kept the database from being settled after a failure")]
@@ -107,6 +109,7 @@ impl JournalError {
             | Self::HeadAhead { .. }
             | Self::SchemaOlder { .. }
             | Self::NoHold { .. }
+            | Self::HoldUnsure
             | Self::NotSettled
             | Self::Stopped
             | Self::Thread { .. }
@@ -117,6 +120,12 @@ impl JournalError {
     /// Whether room on the disk or in the quota would mend it.
     pub fn is_full(&self) -> bool {
         self.fault() == Fault::JournalFull
+    }
+
+    /// Whether what was asked is at odds with the schema; the database itself is well.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Sqlite { source, .. }
+            if source.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation))
     }
 
     /// Whether evidence was changed or lost, so that a person has to look before work goes on.

@@ -65,7 +65,8 @@ pub(super) fn erased(connection: &Connection, row: ChainRow) -> Result<u64, Jour
         .map_err(during("read how much was erased"))
 }
 
-/// Up to where bodies may go, and the witness's newest time.
+/// Up to where bodies may go, and the witness's newest time. Receipts of schema 1 have no digest, and the time of
+/// this machine's clock: they tell no age.
 fn due(
     connection: &Connection,
     row: ChainRow,
@@ -75,7 +76,7 @@ fn due(
     let doing = "read the receipts for retention";
     let newest: Option<i64> = connection
         .query_row(
-            "SELECT at_ms FROM receipt WHERE chain = ?1 ORDER BY size DESC LIMIT 1",
+            "SELECT at_ms FROM receipt WHERE chain = ?1 AND digest IS NOT NULL ORDER BY size DESC LIMIT 1",
             [row.number()],
             |row| row.get(0),
         )
@@ -85,7 +86,8 @@ fn due(
     let limit = newest.saturating_sub(i64::try_from(keep.as_millis()).unwrap_or(i64::MAX));
     let mut statement = connection
         .prepare_cached(
-            "SELECT size, at_ms FROM receipt WHERE chain = ?1 AND size > ?2 ORDER BY size LIMIT ?3",
+            "SELECT size, at_ms FROM receipt WHERE chain = ?1 AND size > ?2 AND digest IS NOT NULL
+               ORDER BY size LIMIT ?3",
         )
         .map_err(during(doing))?;
     let old_enough = statement

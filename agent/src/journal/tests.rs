@@ -16,8 +16,7 @@ use super::*;
 mod retention;
 mod triggers;
 
-const LIMITS: Limits =
-    Limits { quota: 1 << 30, reserve: 1 << 20, quiet: Duration::from_secs(1), keep: Duration::MAX };
+const LIMITS: Limits = Limits { quota: 1 << 30, reserve: 1 << 20, quiet: Duration::from_secs(1), keep: None };
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn key(byte: u8) -> DataKey {

@@ -34,7 +34,8 @@ pub(super) struct Writer {
     dirty: bool,
     /// There may be bodies whose retention has ended.
     erasing: bool,
-    told: Level,
+    /// Level and whole percent that were told last.
+    told: Option<(Level, u64)>,
     /// Held for as long as the writer lives.
     _lock: Lock,
 }
@@ -57,8 +58,8 @@ impl Writer {
             open: Some(open),
             gone: None,
             dirty: false,
-            erasing: true,
-            told: Level::default(),
+            erasing: limits.keep.is_some(),
+            told: None,
             _lock: lock,
         };
         Ok((writer, state))
@@ -117,7 +118,7 @@ impl Writer {
                     self.begin(chain, &grant_jws, &answer);
                 }
                 Command::Keep(keep) => {
-                    self.place.limits.keep = keep;
+                    self.place.limits.keep = Some(keep);
                     self.erasing = true;
                 }
                 Command::Hold { change, answer } => {
@@ -215,7 +216,19 @@ impl Writer {
                 }
             }
         };
-        (self.dirty, self.erasing) = (true, true);
+        let result = match result {
+            Err(error @ (JournalError::Stopped | JournalError::NoHold { .. })) => Err(error),
+            Err(error) if error.is_refusal() => Err(error),
+            Err(error) => {
+                self.fail(error);
+                Err(JournalError::HoldUnsure)
+            }
+            Ok(id) => {
+                (self.dirty, self.erasing) = (true, true);
+                Ok(id)
+            }
+        };
+        // As above: nobody may be waiting any more.
         let _ = answer.send(result);
     }
 
@@ -272,10 +285,9 @@ impl Writer {
             open.seek_reserve(&self.place, self.gone)?;
         }
         if self.erasing {
-            let row = open.live.as_ref().map(|live| live.row);
-            let slice = match row {
-                Some(row) => retention::erase_slice(&mut open.connection, row, self.place.limits.keep)?,
-                None => None,
+            let slice = match (&open.live, self.place.limits.keep) {
+                (Some(live), Some(keep)) => retention::erase_slice(&mut open.connection, live.row, keep)?,
+                (None, _) | (_, None) => None,
             };
             (self.erasing, self.dirty) = (slice.is_some(), slice.is_some());
             if let Some(through) = slice {
@@ -286,15 +298,16 @@ impl Writer {
         Ok(())
     }
 
-    /// Says how much room there is when that has changed.
+    /// Says how much room there is: first of all, and when that has changed by a percent.
     fn tell_room(&mut self) {
         let Some(open) = &self.open else { return };
         match open.room(&self.place) {
-            Ok(room) if room.level != self.told => {
-                self.told = room.level;
-                (self.report)(JournalReport::Room(room));
+            Ok(room) => {
+                let percent = room.used_bytes.saturating_mul(100) / room.limit_bytes.max(1);
+                if self.told.replace((room.level, percent)) != Some((room.level, percent)) {
+                    (self.report)(JournalReport::Room(room));
+                }
             }
-            Ok(_) => {}
             Err(error) => tracing::warn!(%error, "the size of the journal cannot be told"),
         }
     }

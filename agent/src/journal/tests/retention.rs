@@ -5,8 +5,7 @@ use zhenyin_core::room::Level;
 use super::*;
 use crate::durable_file;
 
-const QUICK: Limits =
-    Limits { quota: 1 << 30, reserve: 4096, quiet: Duration::from_millis(1), keep: Duration::MAX };
+const QUICK: Limits = Limits { quota: 1 << 30, reserve: 4096, quiet: Duration::from_millis(1), keep: None };
 
 /// A journal of ten events with receipts for 3, 6 and 9 of them, a second apart by the witness's time.
 fn receipted(dir: &Path) -> (Open, Sealer) {
@@ -71,6 +70,66 @@ fn a_hold_keeps_what_it_names_and_all_after_it_until_it_is_lifted() {
     assert_eq!((holds[0].first, holds[0].lifted), (4, Some(WallTime(8))));
 }
 
+fn until_idle(open: &Open) -> Vec<JournalReport> {
+    std::iter::from_fn(|| Some(open.reports.recv_timeout(PATIENCE).unwrap()))
+        .take_while(|report| !matches!(report, JournalReport::Idle { .. }))
+        .collect()
+}
+
+#[test]
+fn nothing_is_erased_until_somebody_asks_for_it() {
+    assert_eq!(Limits::default().keep, None);
+    let dir = tempfile::tempdir().unwrap();
+    let (open, _) = receipted(dir.path());
+    // Each hold makes one quiet moment, with its chores before the next one.
+    for _ in 0..2 {
+        open.journal.hold(Sequence(9), Sequence(9), "a moment", WallTime(7)).unwrap();
+        let seen = until_idle(&open);
+        assert!(!seen.iter().any(|report| matches!(report, JournalReport::Erased { .. })), "{seen:?}");
+    }
+    open.journal.keep(Duration::ZERO).unwrap();
+    assert_eq!(erased(&open), 9, "control: it was due all the time");
+}
+
+#[test]
+fn receipts_of_schema_1_tell_no_age() {
+    let dir = tempfile::tempdir().unwrap();
+    let (open, _) = receipted(dir.path());
+    drop(open);
+    let database = rusqlite::Connection::open(dir.path().join(database::FILE)).unwrap();
+    let forget = "DROP TRIGGER receipt_stays_as_it_is; UPDATE receipt SET digest = NULL WHERE size > 3";
+    database.execute_batch(forget).unwrap();
+    drop(database);
+    let open = Open::new(dir.path(), QUICK);
+    open.journal.keep(Duration::ZERO).unwrap();
+    assert_eq!(erased(&open), 3, "where all receipts count it is 9");
+}
+
+#[test]
+fn a_hold_that_the_database_fails_fails_the_journal_and_a_refused_one_does_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let (open, mut sealer) = receipted(dir.path());
+    let error = open.journal.hold(Sequence(4), Sequence(3), "backwards", WallTime(7)).unwrap_err();
+    assert!(matches!(error, JournalError::Sqlite { .. }), "{error}");
+    open.append_and_wait(Epoch(0), vec![sealer.seal()]);
+    let database = rusqlite::Connection::open(dir.path().join(database::FILE)).unwrap();
+    database.execute_batch("ALTER TABLE hold RENAME TO gone").unwrap();
+    drop(database);
+    let error = open.journal.hold(Sequence(4), Sequence(4), "inspection", WallTime(7)).unwrap_err();
+    assert!(matches!(error, JournalError::HoldUnsure), "{error}");
+    assert!(matches!(open.report(), JournalReport::Failed { .. }));
+    assert!(matches!(open.report(), JournalReport::Reset { .. }));
+    open.append_and_wait(Epoch(1), vec![sealer.seal()]);
+}
+
+/// What 400 days of a busy terminal take, with a quarter more: retention must end before the room does.
+#[test]
+fn the_default_quota_holds_more_than_the_time_that_is_looked_back_on() {
+    // Bytes of database for an event: a sealed body of 1,200, its leaf and its row.
+    let events: u64 = 400 * 2_000;
+    assert!(Limits::default().quota >= events * 1_400 * 5 / 4);
+}
+
 #[test]
 fn the_tree_at_any_size_is_a_few_leaves_away() {
     let dir = tempfile::tempdir().unwrap();
@@ -116,6 +175,10 @@ fn warnings_come_at_70_85_and_95_and_then_the_end() {
             }
         }
     }
+    let percents = levels.iter().map(|room| room.used_bytes * 100 / room.limit_bytes);
+    assert!(percents.is_sorted_by(|a, b| a < b), "told once a percent, from the start on: {levels:?}");
+    levels.dedup_by_key(|room| room.level);
+    assert_eq!(levels.remove(0).level, Level::Ample);
     let told: Vec<_> =
         levels.iter().map(|room| (room.level, room.used_bytes * 100 / room.limit_bytes)).collect();
     let want = [(Level::Filling, 70), (Level::Scarce, 85), (Level::Critical, 95), (Level::Full, 100)];
