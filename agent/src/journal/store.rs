@@ -84,7 +84,8 @@ impl Place {
         };
         // Only now: a damaged journal stays as it was found.
         match database::settle_all(&open.connection) {
-            Ok(true) => {}
+            // Sooner, the mark could tell of more than the disk has.
+            Ok(true) => open.remember(),
             Ok(false) => return Err(JournalError::NotSettled),
             // On a full disk nothing was left in memory only: there was no room for it.
             Err(error) if error.is_full() => {}
@@ -103,7 +104,6 @@ impl Open {
         let last_receipt = rows::last_receipt(&self.connection, chain.row)?;
         self.live =
             Some(Live { row: chain.row, chain: chain.id, key, state: state.clone(), acked: chain.acked });
-        self.remember();
         Ok(DurableChain {
             head: self.head_file.text_of(&chain.id.to_string()),
             chain: chain.id,
@@ -125,7 +125,9 @@ impl Open {
         }
         rows::insert_chain(&self.connection, chain, grant_jws, &BodyKey::new(key, chain).check_value())?;
         let stored = rows::current_chain(&self.connection)?.ok_or(JournalError::NoChain)?;
-        self.adopt(key, stored)
+        let begun = self.adopt(key, stored)?;
+        self.remember();
+        Ok(begun)
     }
 
     /// One transaction for all of it. What this knows of the chain moves only after COMMIT.

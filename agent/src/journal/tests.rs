@@ -327,6 +327,22 @@ fn sixty_four_callers_share_commits() {
 }
 
 #[test]
+fn the_mark_waits_until_everything_is_on_the_disk() {
+    let (dir, _) = filled(3, 0);
+    let mark = dir.path().join(mark::FILE);
+    let remembered = std::fs::read(&mark).unwrap();
+    let reader = rusqlite::Connection::open(dir.path().join(database::FILE)).unwrap();
+    // A log that is not empty, and somebody who reads from it.
+    reader.execute_batch("PRAGMA user_version = 2; BEGIN; SELECT count(*) FROM event").unwrap();
+    std::fs::write(&mark, []).unwrap();
+    assert!(matches!(reopen(dir.path(), 1), Err(JournalError::NotSettled)));
+    assert_eq!(std::fs::read(&mark).unwrap(), [0_u8; 0]);
+    reader.execute_batch("ROLLBACK").unwrap();
+    reopen(dir.path(), 1).unwrap();
+    assert_eq!(std::fs::read(&mark).unwrap(), remembered, "control: it is written as soon as that is so");
+}
+
+#[test]
 fn a_full_quota_takes_nothing_but_receipts_and_goes_on_when_there_is_room() {
     let dir = tempfile::tempdir().unwrap();
     let mut sealer = Sealer::new(1);
