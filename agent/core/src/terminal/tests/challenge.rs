@@ -225,7 +225,8 @@ fn declining_does_not_draw_the_direction_again_and_again() {
 
 #[test]
 fn every_challenge_that_was_left_is_on_record_once() {
-    let begins: [fn(&mut Desk); 3] = [
+    type Does = fn(&mut Desk);
+    let begins: [Does; 3] = [
         |d| d.begin(Request::StaffLogin),
         visit,
         |d| {
@@ -234,7 +235,7 @@ fn every_challenge_that_was_left_is_on_record_once() {
             d.answer(Answer::Consent { agree: true });
         },
     ];
-    let ends: [(fn(&mut Desk), &str); 3] = [
+    let ends: [(Does, &str); 3] = [
         (|d| d.answer(Answer::Cancel), "declined"),
         (|d| d.answer(Answer::WithoutFace), "declined"),
         (|d| d.put(Input::Camera(Err(Fault::CameraLost))), "interrupted"),
