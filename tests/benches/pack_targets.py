@@ -57,9 +57,11 @@ def recognition(bench, material):
     yield from beside_teacher("single picture, development LFW grey", 92, *(r["sets"][0] for r in reports))
     with tempfile.TemporaryDirectory() as name:
         clips(material, Path(name) / "clips")
-        reports = bench.both(Path(name) / "clips", "--clips", "clips", "--fuse", "6")
-        fused = [next(f for f in r["sets"][0]["fused"] if f["how"] == "mean") for r in reports]
-        yield from beside_teacher("6 frames a side, development video clips", 90, *fused)
+        reports = bench.both(Path(name) / "clips", "--clips", "clips", "--fuse", "5", "--fuse", "6")
+        five, six = ([next(f for f in r["sets"][0]["fused"] if f["how"] == "mean" and f["frames"] == n) for r in reports] for n in (5, 6))
+        yield from beside_teacher("5 frames a side, development video clips", 90, *five)
+        # The people with so many frames are too few for a FAR of 1e-3: 1e-2 is said beside it.
+        yield "TAR@FAR 1e-2, 6 frames a side", "none set", " of ".join(f"{f['points'][0]['true_accept_rate'] * 100:.1f} %" for f in six), None
 
 
 def beside_teacher(what, wanted, ours, teacher):
