@@ -2,8 +2,8 @@
 //! Never accepts a doubtful look without a challenge, never makes the challenge the only way, and never takes
 //! another head's turn for that of the face in doubt, not even when part of the look was that head's.
 
-use crate::act::{Effect, Out, Scene};
-use crate::api::Step;
+use crate::act::{ActInput, Effect, Out, Scene};
+use crate::api::{Answer, Step};
 use crate::biometric::{FaceObservation, PadResult, Probe, Reference, compare};
 use crate::challenge::{ChallengeEnd, Turn, Turned};
 use crate::event::act::{ActKind, PadDoubted};
@@ -121,6 +121,18 @@ impl Watch {
             Some(_) => Watched::Doubt(ChallengeEnd::Declined),
             None => Watched::More,
         }
+    }
+
+    /// As [`Self::leave`], when the input is one by which a person or the camera breaks off a challenge.
+    pub(crate) fn leave_by(&mut self, input: &ActInput, subject: &SubjectToken, act: ActKind, out: &mut Out) {
+        let end = if matches!(input, ActInput::CameraGone) {
+            ChallengeEnd::Interrupted
+        } else if matches!(input, ActInput::Answer(Answer::WithoutFace | Answer::Cancel)) {
+            ChallengeEnd::Declined
+        } else {
+            return;
+        };
+        self.leave(end, Some(subject), act, out);
     }
 
     /// The act goes on or ends without the challenge under way: recorded, for it was counted when it was asked, and

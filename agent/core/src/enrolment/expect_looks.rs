@@ -32,7 +32,7 @@ impl ExpectLooks {
     }
 
     pub(super) fn handle(mut self, input: ActInput, scene: &Scene<'_>, out: &mut Out) -> Enrolment {
-        self.leave_challenge(&input, out);
+        self.watch.leave_by(&input, &self.candidate.token, ActKind::Enrolment, out);
         match input {
             ActInput::Face(observation) => {
                 let watched = self.watch.observe(observation, |_| false, scene, out);
@@ -64,17 +64,6 @@ impl ExpectLooks {
             | ActInput::Staff(_)
             | ActInput::Stored(_) => Enrolment::ExpectLooks(self),
         }
-    }
-
-    fn leave_challenge(&mut self, input: &ActInput, out: &mut Out) {
-        let end = if matches!(input, ActInput::CameraGone) {
-            ChallengeEnd::Interrupted
-        } else if matches!(input, ActInput::Answer(Answer::WithoutFace | Answer::Cancel)) {
-            ChallengeEnd::Declined
-        } else {
-            return;
-        };
-        self.watch.leave(end, Some(&self.candidate.token), ActKind::Enrolment, out);
     }
 
     fn watched(self, watched: Watched, scene: &Scene<'_>, out: &mut Out) -> Enrolment {

@@ -45,7 +45,7 @@ impl ExpectFace {
     }
 
     pub(super) fn handle(mut self, input: ActInput, scene: &Scene<'_>, out: &mut Out) -> Visit {
-        self.leave_challenge(&input, out);
+        self.watch.leave_by(&input, &self.patient.token, ActKind::Visit, out);
         match input {
             ActInput::Face(observation) => {
                 let watched = self.watch.observe(observation, |_| false, scene, out);
@@ -76,17 +76,6 @@ impl ExpectFace {
             | ActInput::Staff(_)
             | ActInput::Stored(_) => Visit::ExpectFace(self),
         }
-    }
-
-    fn leave_challenge(&mut self, input: &ActInput, out: &mut Out) {
-        let end = if matches!(input, ActInput::CameraGone) {
-            ChallengeEnd::Interrupted
-        } else if matches!(input, ActInput::Answer(Answer::WithoutFace | Answer::Cancel)) {
-            ChallengeEnd::Declined
-        } else {
-            return;
-        };
-        self.watch.leave(end, Some(&self.patient.token), ActKind::Visit, out);
     }
 
     fn watched(self, watched: Watched, scene: &Scene<'_>, out: &mut Out) -> Visit {
