@@ -1,16 +1,18 @@
-//! R3: every single call of SQLite fails once, in each way a disk can fail. Nothing is accepted without a durable
-//! row, nobody panics, and the journal comes back by itself or on the next start.
+//! R3: every single call of SQLite, and every call about the files beside its database, fails once, in each way a disk
+//! can fail. Nothing is accepted without a durable row, nobody panics, nothing is taken for damage, and the journal
+//! comes back by itself or on the next start.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use zhenyin::journal::Limits;
+use zhenyin::journal::{JournalError, Limits};
 use zhenyin_core::time::WallTime;
 use zhenyin_tests::faulty_disk::{Disk, Failure};
 use zhenyin_tests::generated::random::Dice;
 
 use crate::run::{Contents, Files, HEAD, LIMITS, MARK, Run, contents, scratch};
+use crate::small_files::{Calls, Fault};
 
 #[test]
 fn r3_every_call_fails_once_and_nothing_promised_is_lost() {
@@ -21,12 +23,40 @@ fn r3_every_call_fails_once_and_nothing_promised_is_lost() {
     }
 }
 
+/// Head (written anew and renamed), mark, reserve, lock, and their folder.
+#[test]
+fn r3_every_call_about_the_small_files_fails_once_and_nothing_promised_is_lost() {
+    for fault in [Fault::Io, Fault::NoSpace] {
+        let tally = sweep_small_files(fault).unwrap();
+        println!("R3: {fault:?} of the files beside the database: {tally}");
+        for call in
+            ["rename head.tmp", "fsync head.tmp", "fsync .", "write journal.mark", "open64 journal.reserve"]
+        {
+            assert!(tally.by_call.contains_key(call), "{fault:?} never met `{call}`");
+        }
+    }
+}
+
 /// A caller that is told before the commit is caught by the same sweep.
 #[test]
 fn r3_control_promises_before_the_commit_are_broken() {
     let error = sweep(Failure::Io, Promise::BeforeCommit).err().map(|error| format!("{error:#}"));
     println!("R3 control: {error:?}");
     assert!(error.expect("no promise was broken").contains("promised"));
+}
+
+/// A head file that is written in place and not renamed: the same look at the end finds what a failed write leaves.
+#[test]
+fn r3_control_a_head_written_in_place_is_caught() {
+    let dir = scratch();
+    let mut tally = Tally::default();
+    Life { promise: Promise::AfterCommit, tally: &mut tally }.run(dir.path()).unwrap();
+    contents(dir.path()).unwrap();
+    let head = dir.path().join(HEAD);
+    let whole = std::fs::read(&head).unwrap();
+    std::fs::write(&head, &whole[..whole.len() / 2]).unwrap();
+    let error = contents(dir.path()).expect_err("half a head file");
+    println!("R3 control: {error}");
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -40,7 +70,7 @@ struct Tally {
     failed: u64,
     refused: u64,
     restarts: u64,
-    by_call: BTreeMap<&'static str, u64>,
+    by_call: BTreeMap<String, u64>,
 }
 
 impl std::fmt::Display for Tally {
@@ -71,7 +101,7 @@ fn sweep(failure: Failure, promise: Promise) -> anyhow::Result<Tally> {
             return Ok(tally);
         };
         tally.failed += 1;
-        *tally.by_call.entry(call).or_default() += 1;
+        *tally.by_call.entry(call.to_owned()).or_default() += 1;
         let at = || format!("{failure:?} of call {nth}, a {call}");
         // First as a power cut leaves it: what was lost by a failed flush must have been written anew.
         let cut = scratch();
@@ -84,6 +114,31 @@ fn sweep(failure: Failure, promise: Promise) -> anyhow::Result<Tally> {
         Files::of(files.into_iter()).write(cut.path())?;
         kept(&contents(cut.path()).with_context(at)?, &promised).with_context(at).context("power cut")?;
         kept(&contents(dir.path()).with_context(at)?, &promised).with_context(at)?;
+    }
+    Ok(tally)
+}
+
+/// The same for calls that do not come through SQLite.
+fn sweep_small_files(fault: Fault) -> anyhow::Result<Tally> {
+    let mut tally = Tally::default();
+    for nth in 1.. {
+        let dir = scratch();
+        let calls = Calls::attach(dir.path());
+        calls.fail(nth, fault);
+        let promised = Life { promise: Promise::AfterCommit, tally: &mut tally }
+            .run(dir.path())
+            .with_context(|| format!("{fault:?} of call {nth}, {:?}", calls.heal()))?;
+        let met = calls.count() >= nth;
+        let Some(call) = calls.heal() else {
+            if met {
+                continue;
+            }
+            return Ok(tally);
+        };
+        let found = contents(dir.path()).with_context(|| format!("{fault:?} of `{call}`"))?;
+        kept(&found, &promised).with_context(|| format!("{fault:?} of `{call}`"))?;
+        tally.failed += 1;
+        *tally.by_call.entry(call).or_default() += 1;
     }
     Ok(tally)
 }
@@ -129,6 +184,8 @@ impl Life<'_> {
             Ok(run) => return Ok(run),
             Err(error) => error,
         };
+        let cause = first.downcast_ref::<JournalError>();
+        ensure!(cause.is_none_or(|cause| !cause.is_integrity()), "taken for damage: {first:#}");
         self.tally.restarts += 1;
         Run::open(dir, limits).with_context(|| format!("the second start failed too, after: {first:#}"))
     }

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use rustix::process::{Pid, Signal, WaitOptions};
 use zhenyin::journal::{Journal, JournalReader, Limits};
 use zhenyin::keystore::KeyStore;
 use zhenyin_core::note::Note;
@@ -57,56 +59,93 @@ fn kill_loop(runs: usize, arguments: &[&str]) -> anyhow::Result<Figures> {
     let mut done = 0;
     while done < runs {
         let dir = tempfile::tempdir()?;
-        let mut acknowledged = BTreeMap::new();
-        let mut last = (0, 0);
+        let mut acknowledged = Acknowledged::new();
+        let mut last = Found::default();
         for run in done..(done + RUNS_PER_DIRECTORY).min(runs) {
             kill_one(dir.path(), arguments, &mut acknowledged).with_context(|| format!("run {run}"))?;
-            let start = Instant::now();
             last = verify(dir.path(), &acknowledged).with_context(|| format!("after kill {run}"))?;
-            figures.slowest_start = figures.slowest_start.max(start.elapsed());
+            figures.slowest_start = figures.slowest_start.max(last.start);
         }
         figures.acknowledged += acknowledged.len() as u64;
-        figures.durable += last.0;
-        figures.receipted += last.1;
+        figures.durable += last.events;
+        figures.receipted += last.receipted;
         done += RUNS_PER_DIRECTORY;
     }
     Ok(figures)
 }
 
-/// Starts the writer, kills it 0 to 150 ms after it is ready, and keeps what it said to be acknowledged.
-fn kill_one(dir: &Path, arguments: &[&str], acknowledged: &mut BTreeMap<u64, String>) -> anyhow::Result<()> {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_crash_writer"))
-        .arg(dir)
-        .args(arguments)
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let mut lines = BufReader::new(child.stdout.take().context("no pipe")?).lines();
-    ensure!(lines.next().transpose()?.as_deref() == Some("ready"), "the writer did not start");
-    let reader = std::thread::spawn(move || lines.collect::<Result<Vec<_>, _>>());
+/// Lets the writer run for 0 to 150 ms after it is ready, kills it, and keeps what it said to be acknowledged.
+fn kill_one(dir: &Path, arguments: &[&str], acknowledged: &mut Acknowledged) -> anyhow::Result<()> {
+    let writer = WriterProcess::start(dir, arguments)?;
     std::thread::sleep(Duration::from_micros(random_below(150_000)));
-    child.kill()?;
-    let status = child.wait()?;
-    ensure!(status.code().is_none(), "the writer ended by itself: {status}");
-    let lines = reader.join().map_err(|_| anyhow::anyhow!("the reader panicked"))??;
-    for line in lines {
-        let parts: Vec<_> = line.split(' ').collect();
-        // The kill may cut the last line.
-        if let ["acknowledged", sequence, leaf] = parts[..]
-            && leaf.len() == 64
-        {
-            acknowledged.insert(sequence.parse()?, leaf.to_owned());
-        }
-    }
-    Ok(())
+    writer.kill(acknowledged)
 }
 
-/// Opens the journal as the agent would and checks everything in it, signatures too. Gives the number of
-/// events and how many of them a receipt covers.
-fn verify(dir: &Path, acknowledged: &BTreeMap<u64, String>) -> anyhow::Result<(u64, u64)> {
+/// Leaves of events that the writer said to be acknowledged, by place.
+pub(crate) type Acknowledged = BTreeMap<u64, String>;
+
+/// A process that appends until it is killed.
+pub(crate) struct WriterProcess {
+    child: Child,
+    said: JoinHandle<std::io::Result<Vec<String>>>,
+}
+
+impl WriterProcess {
+    pub(crate) fn start(dir: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_crash_writer"))
+            .arg(dir)
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut lines = BufReader::new(child.stdout.take().context("no pipe")?).lines();
+        ensure!(lines.next().transpose()?.as_deref() == Some("ready"), "the writer did not start");
+        Ok(Self { child, said: std::thread::spawn(move || lines.collect()) })
+    }
+
+    /// Stands still from now on, with all that it has said in the pipe.
+    pub(crate) fn stop(&self) -> anyhow::Result<()> {
+        let pid = Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, Signal::STOP)?;
+        let stopped = rustix::process::waitpid(Some(pid), WaitOptions::UNTRACED)?;
+        ensure!(stopped.is_some_and(|(_, status)| status.stopped()), "the writer ended by itself");
+        Ok(())
+    }
+
+    /// Ends it and adds what it has said.
+    pub(crate) fn kill(mut self, acknowledged: &mut Acknowledged) -> anyhow::Result<()> {
+        self.child.kill()?;
+        let status = self.child.wait()?;
+        ensure!(status.code().is_none(), "the writer ended by itself: {status}");
+        let lines = self.said.join().map_err(|_| anyhow::anyhow!("the reader panicked"))??;
+        for line in lines {
+            let parts: Vec<_> = line.split(' ').collect();
+            // The kill may cut the last line.
+            if let ["acknowledged", sequence, leaf] = parts[..]
+                && leaf.len() == 64
+            {
+                acknowledged.insert(sequence.parse()?, leaf.to_owned());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a journal holds, and how long it took to open.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) events: u64,
+    pub(crate) receipted: u64,
+    pub(crate) start: Duration,
+}
+
+/// Opens the journal as the agent would and checks everything in it, signatures too.
+pub(crate) fn verify(dir: &Path, acknowledged: &Acknowledged) -> anyhow::Result<Found> {
     let keys = KeyStore::open(&dir.join("keys"))?;
     let journal_dir = dir.join("journal");
     let limits = Limits { reserve: 1 << 20, ..Limits::default() };
+    let begun = Instant::now();
     let (journal, state) = Journal::open(&journal_dir, keys.journal_key(), limits, drop)?;
+    let start = begun.elapsed();
     let size = state.map_or(0, |state| state.state.frontier.size());
     journal.close();
     if let Some((sequence, _)) = acknowledged.range(size..).next() {
@@ -114,7 +153,9 @@ fn verify(dir: &Path, acknowledged: &BTreeMap<u64, String>) -> anyhow::Result<(u
     }
     let reader = JournalReader::open(&journal_dir, keys.journal_key())?;
     let grant = SealingChain::begin(keys.signer())?.grant().clone();
-    let Some((chain, token)) = reader.chains()?.pop() else { return Ok((0, 0)) };
+    let Some((chain, token)) = reader.chains()?.pop() else {
+        return Ok(Found { start, ..Found::default() });
+    };
     ensure!(token == grant.token(), "another chain");
     ensure!(reader.verify_all()?.events == size, "the slow scan counts otherwise");
     let notes = reader.receipts(chain)?.into_iter().map(|receipt| Note::parse(&receipt.note));
@@ -131,10 +172,10 @@ fn verify(dir: &Path, acknowledged: &BTreeMap<u64, String>) -> anyhow::Result<(u
     }
     let summary = verifier.finish()?;
     ensure!(summary.events == size, "the verifier counts {} events", summary.events);
-    Ok((size, summary.receipted))
+    Ok(Found { events: size, receipted: summary.receipted, start })
 }
 
 /// Randomness from the hasher's seed: good enough to choose an instant.
-fn random_below(end: u64) -> u64 {
+pub(crate) fn random_below(end: u64) -> u64 {
     std::hash::RandomState::new().build_hasher().finish() % end
 }

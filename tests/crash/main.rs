@@ -12,10 +12,18 @@ mod fault_sweep;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
+mod kill_at_every_call;
+#[cfg(test)]
+mod loop_image;
+#[cfg(test)]
 mod lost_files;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
 mod power_cut;
 #[cfg(test)]
+mod power_cut_on_loop;
+#[cfg(test)]
 mod run;
+#[cfg(test)]
+mod small_files;

@@ -3,6 +3,7 @@
 //! Never touches files outside the folders given to [`Disk::attach`].
 
 mod hooks;
+pub mod relaxed;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,9 +1,10 @@
 //! Appends events from 64 callers until it is killed and prints each event that was acknowledged to a caller.
-//! With `--cheat` it prints before the commit: the control that the crash tests must catch.
+//! With `--cheat` it prints before the commit, with `--normal` its database runs with `synchronous=NORMAL`: controls
+//! that the crash tests must catch.
 //!
 //! Never stops by itself before its deadline, never prints an event that was not appended.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use zhenyin::keystore::KeyStore;
 use zhenyin_core::ids::Sequence;
 use zhenyin_core::merkle::{CompactRange, Hash};
 use zhenyin_core::time::WallTime;
+use zhenyin_tests::faulty_disk::relaxed;
 use zhenyin_tests::sealing::SealingChain;
 
 const CALLERS: usize = 64;
@@ -28,9 +30,14 @@ const RECEIPT_EVERY: u64 = 50;
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args_os().skip(1);
-    let dir = PathBuf::from(arguments.next().context("usage: crash_writer DIR [--cheat]")?);
-    let cheat = arguments.next().is_some_and(|argument| argument == "--cheat");
-    let writer = Arc::new(Writer::open(&dir, cheat)?);
+    let dir = PathBuf::from(arguments.next().context("usage: crash_writer DIR [--cheat|--normal]")?);
+    let manner = match arguments.next().as_deref().and_then(|manner| manner.to_str()) {
+        None => Manner::Honest,
+        Some("--cheat") => Manner::Cheat,
+        Some("--normal") => Manner::Normal,
+        Some(other) => anyhow::bail!("`{other}` is neither `--cheat` nor `--normal`"),
+    };
+    let writer = Arc::new(Writer::open(&dir, manner)?);
     say("ready")?;
     let callers: Vec<_> = (0..CALLERS)
         .map(|_| {
@@ -44,10 +51,17 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    Honest,
+    Cheat,
+    Normal,
+}
+
 struct Writer {
     core: Mutex<Core>,
     durable: Arc<Durable>,
-    cheat: bool,
+    manner: Manner,
 }
 
 /// Sealing and queueing happen together, as in the agent's event loop: the order of the chain is the order
@@ -65,11 +79,21 @@ struct Durable {
 }
 
 impl Writer {
-    fn open(dir: &Path, cheat: bool) -> anyhow::Result<Self> {
+    fn open(dir: &Path, manner: Manner) -> anyhow::Result<Self> {
         let keys = KeyStore::open_or_create(&dir.join("keys"))?;
         let durable = Arc::new(Durable::default());
         let told = Arc::clone(&durable);
-        let report = move |report| told.take(&report);
+        if manner == Manner::Normal {
+            relaxed::remember_connection();
+        }
+        let mut relaxed = manner != Manner::Normal;
+        let report = move |report| {
+            if !relaxed {
+                relax();
+                relaxed = true;
+            }
+            told.take(&report);
+        };
         let limits = Limits { reserve: 1 << 20, ..Limits::default() };
         let (journal, state) = Journal::open(&dir.join("journal"), keys.journal_key(), limits, report)?;
         let chain = match state {
@@ -80,13 +104,13 @@ impl Writer {
                 chain
             }
         };
-        Ok(Self { core: Mutex::new(Core { chain, journal }), durable, cheat })
+        Ok(Self { core: Mutex::new(Core { chain, journal }), durable, manner })
     }
 
     fn call_until(&self, deadline: Instant) -> anyhow::Result<()> {
         while Instant::now() < deadline {
             let (sequence, leaf, frontier) = self.append()?;
-            if !self.cheat {
+            if self.manner != Manner::Cheat {
                 self.durable.wait_for(sequence);
             }
             say(&format!("acknowledged {sequence} {leaf}"))?;
@@ -107,6 +131,13 @@ impl Writer {
         core.journal.append(Epoch::default(), event)?;
         Ok(told)
     }
+}
+
+/// The journal has set its connection up, has told of its room, and does nothing else until this returns.
+#[expect(unsafe_code, reason = "the journal does not let anybody else have its connection")]
+fn relax() {
+    // SAFETY: this is the writer's thread, the connection is its own, and no other was ever opened here.
+    unsafe { relaxed::relax_connection() }
 }
 
 impl Durable {
