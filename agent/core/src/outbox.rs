@@ -197,6 +197,11 @@ impl Outbox {
         let Phase::LoadingBatch(max) = self.phase else { return Err(OutboxError::NotAsked) };
         self.phase = Phase::Idle;
         self.not_before = now.after(LONG_WAIT);
+        if first == self.position.size() && first < self.acknowledged && events.is_empty() && max > 0 {
+            // The upstream may have them after all: ask again from where it once gave a receipt.
+            self.reposition = Some(self.acknowledged);
+            return Err(OutboxError::Erased { first });
+        }
         if first != self.position.size() || events.len() > max || (events.is_empty() && max > 0) {
             return Err(OutboxError::Batch { first, count: events.len() });
         }

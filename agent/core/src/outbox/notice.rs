@@ -61,6 +61,8 @@ pub enum OutboxError {
     Frontier { found: u64, expected: u64 },
     #[error("batch of {count} events from {first} on is not the one asked for")]
     Batch { first: u64, count: usize },
+    #[error("upstream wants the events from {first} on again; they were receipted and are erased here")]
+    Erased { first: u64 },
     #[error("event {sequence} in the journal is damaged")]
     Damaged { sequence: Sequence },
     #[error("checkpoint could not be signed")]

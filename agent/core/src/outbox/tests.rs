@@ -258,6 +258,28 @@ fn an_upstream_that_lost_data_gets_it_again_and_people_hear_of_it() {
     assert_eq!((world.outbox.acknowledged(), world.upstream.len()), (123, 123));
 }
 
+/// It lost data, got it again, and the answer was lost. Then the bodies reach the end of their retention.
+#[test]
+fn erased_events_that_are_wanted_again_do_not_stop_what_comes_after_them() {
+    let mut world = World::new(20);
+    world.drain();
+    let all = world.upstream.clone();
+    world.upstream.truncate(7);
+    world.append("a.b.v1", 1);
+    world.exchange();
+    let now = seconds(world.now + 1);
+    assert_eq!(world.outbox.poll(now), Some(OutboxAction::LoadFrontier { size: 7 }));
+    world.outbox.handle_frontier(CompactRange::of(all[..7].iter().copied()), now).unwrap();
+    assert!(matches!(world.outbox.poll(now), Some(OutboxAction::LoadBatch { first: 7, .. })));
+    let erased = world.outbox.handle_batch(7, Vec::new(), now, &signer(1));
+    assert!(matches!(erased, Err(OutboxError::Erased { first: 7 })));
+    world.upstream = all;
+    assert_eq!(world.request().unwrap().first, 20, "it asks from where there once was a receipt");
+    world.answer(UpstreamAnswer::Unreachable("cut".into()));
+    world.drain();
+    assert_eq!((world.outbox.acknowledged(), world.upstream.len()), (21, 21));
+}
+
 #[test]
 fn an_upstream_that_knows_more_than_the_journal_raises_an_alarm() {
     let mut world = World::new(5);

@@ -117,6 +117,7 @@ impl Terminal {
     fn sync_error(&mut self, error: &OutboxError) {
         match error {
             OutboxError::NotAsked => {}
+            OutboxError::Erased { .. } => self.sync_fault(Fault::UpstreamRefused),
             OutboxError::Damaged { .. } => self.sync_fault(Fault::JournalDamaged),
             OutboxError::Frontier { .. } | OutboxError::Batch { .. } => {
                 self.sync_fault(Fault::JournalCommitFailed)
