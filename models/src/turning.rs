@@ -33,7 +33,8 @@ impl Turning {
     /// [`ObserveError`] when a network failed; the next frame may do.
     pub fn take(&mut self, pipeline: &Pipeline, frame: &Frame) -> Result<Option<Turned>, ObserveError> {
         let verdict = match subjects(&pipeline.detect(frame)?) {
-            Subjects::Nobody | Subjects::Several(_) => self.challenge.take(None),
+            Subjects::Nobody => self.lost(),
+            Subjects::Several(_) => self.challenge.take(None),
             Subjects::One(face) => {
                 let crop = pipeline.align(frame, &face)?;
                 if self.ahead < AHEAD {
@@ -60,6 +61,13 @@ impl Turning {
     }
 }
 
+impl Turning {
+    /// A frame without a face; before one has looked ahead nothing has begun that it could break off.
+    fn lost(&mut self) -> Verdict {
+        if self.ahead == 0 { Verdict::Watching } else { self.challenge.take(None) }
+    }
+}
+
 fn looks_ahead(face: &Measures) -> bool {
     face.yaw.abs() <= MOST_YAW && (face.pitch - 0.55).abs() <= MOST_PITCH
 }
@@ -68,3 +76,33 @@ fn looks_ahead(face: &Measures) -> bool {
 const MOST_YAW: f32 = 0.15;
 /// Beside 0.55 of the way from the eyes to the mouth.
 const MOST_PITCH: f32 = 0.2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resample::Point;
+
+    /// Three frames ahead, then the nose goes aside in ten steps.
+    fn turn(turning: &mut Turning) -> Verdict {
+        let frame = |step: usize| {
+            let nose = 30.0 + 1.8 * step.saturating_sub(AHEAD - 1).min(10) as f32;
+            [(0.0, 0.0), (60.0, 0.0), (nose, 35.0), (8.0, 66.0), (52.0, 66.0)]
+                .map(|(x, y)| Point { x: x + 200.0, y: y + 150.0 })
+        };
+        turning.ahead = AHEAD;
+        (0..20).map(|step| turning.challenge.take(Some(&frame(step)))).last().unwrap_or(Verdict::Watching)
+    }
+
+    #[test]
+    fn a_face_that_comes_late_is_waited_for() {
+        let mut turning = Turning::new(Turn::Left);
+        assert!((0..10).all(|_| turning.lost() == Verdict::Watching));
+        assert_eq!(turn(&mut turning), Verdict::Turned);
+
+        // The control: once it has looked ahead, losing it ends the try.
+        let mut turning = Turning::new(Turn::Left);
+        turning.ahead = 1;
+        assert_eq!(turning.lost(), Verdict::Interrupted);
+        assert_eq!(turn(&mut turning), Verdict::Interrupted);
+    }
+}
