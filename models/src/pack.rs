@@ -5,7 +5,9 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread::{self, ScopedJoinHandle};
 
 use ring::digest::{SHA256, digest};
 use thiserror::Error;
@@ -89,9 +91,14 @@ impl Pack {
     pub fn load(folder: &Path) -> Result<Self, PackError> {
         let spec = read_description(&folder.join(PACK_FILE))?;
         let thresholds = checked(&spec)?;
-        let (detector, detector_near) = detector_network(folder, &spec.detector)?;
-        let (embedder, embedding_model) = embedder_network(folder, &spec.embedder)?;
-        let pad = spec.pad.iter().map(|one| pad_network(folder, one)).collect::<Result<_, _>>()?;
+        let (detector, embedder, pad) = thread::scope(|threads| {
+            // The network that takes longest stays on this thread.
+            let detector = threads.spawn(|| detector_network(folder, &spec.detector));
+            let pad = threads.spawn(|| spec.pad.iter().map(|one| pad_network(folder, one)).collect());
+            let embedder = embedder_network(folder, &spec.embedder);
+            (joined(detector), embedder, joined::<Result<_, _>>(pad))
+        });
+        let ((detector, detector_near), (embedder, embedding_model), pad) = (detector?, embedder?, pad?);
         Ok(Self { spec, thresholds, embedding_model, detector, detector_near, embedder, pad })
     }
 
@@ -182,6 +189,10 @@ impl fmt::Display for Pack {
     }
 }
 
+fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+}
+
 /// Lower-case hexadecimal SHA-256.
 pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
     use fmt::Write as _;
@@ -261,7 +272,8 @@ fn detector_network(folder: &Path, spec: &DetectorSpec) -> Result<(Network, Opti
 
 fn embedder_network(folder: &Path, spec: &EmbedderSpec) -> Result<(Network, ModelDigest), PackError> {
     let bytes = verified(folder, &spec.file)?;
-    let model = ModelDigest(std::array::from_fn(|i| digest(&SHA256, &bytes).as_ref()[i]));
+    let hash = digest(&SHA256, &bytes);
+    let model = ModelDigest(std::array::from_fn(|i| hash.as_ref()[i]));
     let outputs = [vec![1, spec.dimensions]];
     Ok((rehearsed(&spec.file, &bytes, &spec.input, &outputs, &spec.rehearsal)?, model))
 }
