@@ -3,6 +3,7 @@
 
 mod acts;
 mod evidence;
+mod export;
 
 use std::path::{Path, PathBuf};
 
@@ -69,6 +70,8 @@ enum Command {
     /// The record of this terminal.
     #[command(subcommand)]
     Journal(evidence::JournalCommand),
+    /// Write the chain, or a part of it, to a new folder that anybody can verify; an inspection goes on record.
+    Export(export::ExportCommand),
     /// Verify an exported folder; needs nothing but the folder.
     Verify { folder: PathBuf },
     /// How the terminal is.
@@ -128,6 +131,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             enrol_terminal(&config(&cli.config)?, &code, again)
         }
         Command::Journal(command) => evidence::run(command, &config(&cli.config)?),
+        Command::Export(command) => export::run(command, &config(&cli.config)?),
         Command::Enrol { role, without_turning } => {
             let request = match role {
                 Some(role) => Request::StaffEnrolment { role: Role::parse(&role)? },

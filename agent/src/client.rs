@@ -8,7 +8,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use zhenyin_core::api::{Answer, Reply, Request, Status, Step};
-use zhenyin_core::ids::SessionId;
+use zhenyin_core::ids::{Sequence, SessionId};
+use zhenyin_core::inspection::{InspectionClosing, InspectionRequest, OpenInspection};
 
 use crate::local_api::{ApiToken, TokenError};
 
@@ -48,6 +49,11 @@ pub struct Session {
 #[derive(Deserialize)]
 struct Begun {
     session: SessionId,
+}
+
+#[derive(Deserialize)]
+struct Closed {
+    closed: Sequence,
 }
 
 #[derive(Deserialize)]
@@ -91,6 +97,28 @@ impl Client {
     /// [`ClientError::NoAgent`] when none is running.
     pub async fn status(&self) -> Result<Status, ClientError> {
         json(self.send(self.http.get(self.url("/v1/status"))).await?).await
+    }
+
+    /// Puts an inspection on record before anything is written; gives the checkpoint that the package goes up to.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] with the agent's own sentence, [`ClientError::NoAgent`] when none is running.
+    pub async fn inspect(&self, request: &InspectionRequest) -> Result<OpenInspection, ClientError> {
+        json(self.send(self.http.post(self.url("/v1/inspections")).json(request)).await?).await
+    }
+
+    /// Records how an inspection ended; gives the event.
+    ///
+    /// # Errors
+    /// As [`Self::inspect`].
+    pub async fn close_inspection(
+        &self,
+        opened: Sequence,
+        closing: &InspectionClosing,
+    ) -> Result<Sequence, ClientError> {
+        let path = format!("/v1/inspections/{opened}/closing");
+        let closed: Closed = json(self.send(self.http.post(self.url(&path)).json(closing)).await?).await?;
+        Ok(closed.closed)
     }
 
     fn url(&self, path: &str) -> String {

@@ -16,6 +16,7 @@ use zhenyin_core::api::{Refusal, Reply};
 use zhenyin_core::enrolled::Enrolled;
 use zhenyin_core::fault::{Fault, Severity};
 use zhenyin_core::ids::{Sequence, SessionId};
+use zhenyin_core::inspection::OpenInspection;
 use zhenyin_core::merkle::CompactRange;
 use zhenyin_core::outbox::StoredEvent;
 use zhenyin_core::terminal::{Input, Output, Terminal, Ticket};
@@ -62,6 +63,8 @@ pub struct EventLoop {
     wakes: Receiver<Wake>,
     begins: HashMap<Ticket, oneshot::Sender<Result<SessionId, Refusal>>>,
     answers: HashMap<Ticket, oneshot::Sender<Result<(), Refusal>>>,
+    openings: HashMap<Ticket, oneshot::Sender<Result<OpenInspection, Refusal>>>,
+    closings: HashMap<Ticket, oneshot::Sender<Result<Sequence, Refusal>>>,
     next_ticket: u64,
     sessions: Sessions,
     random: SystemRandom,
@@ -78,6 +81,8 @@ impl EventLoop {
             wakes,
             begins: HashMap::new(),
             answers: HashMap::new(),
+            openings: HashMap::new(),
+            closings: HashMap::new(),
             next_ticket: 0,
             sessions: Sessions::default(),
             random: SystemRandom::new(),
@@ -166,6 +171,14 @@ impl EventLoop {
                 self.answers.insert(ticket, back);
                 self.handle(Input::Answer { ticket, session, answer });
             }
+            Ask::Inspect { request, back } => {
+                self.openings.insert(ticket, back);
+                self.handle(Input::Inspect { ticket, request });
+            }
+            Ask::CloseInspection { opened, closing, back } => {
+                self.closings.insert(ticket, back);
+                self.handle(Input::CloseInspection { ticket, opened, closing });
+            }
             Ask::Follow { session, back } => {
                 let _gone = back.send(self.sessions.follow(session));
             }
@@ -187,15 +200,11 @@ impl EventLoop {
                 if let Ok(session) = result {
                     self.sessions.begin(session);
                 }
-                if let Some(back) = self.begins.remove(&ticket) {
-                    let _gone = back.send(result);
-                }
+                reply_to(&mut self.begins, ticket, result);
             }
-            Output::Answered { ticket, result } => {
-                if let Some(back) = self.answers.remove(&ticket) {
-                    let _gone = back.send(result);
-                }
-            }
+            Output::Answered { ticket, result } => reply_to(&mut self.answers, ticket, result),
+            Output::InspectionOpened { ticket, result } => reply_to(&mut self.openings, ticket, result),
+            Output::InspectionClosed { ticket, result } => reply_to(&mut self.closings, ticket, result),
             Output::Step { session, step } => self.sessions.tell(session, Progress::Step(step)),
             Output::Reply(reply) => self.reply(reply),
             Output::Camera(wanted) => {
@@ -301,6 +310,13 @@ impl EventLoop {
         if refused {
             self.handle(Input::Upstream(UpstreamAnswer::Unreachable("no upstream configured".to_owned())));
         }
+    }
+}
+
+/// Whoever asked may have gone away meanwhile.
+fn reply_to<T>(waiting: &mut HashMap<Ticket, oneshot::Sender<T>>, ticket: Ticket, answer: T) {
+    if let Some(back) = waiting.remove(&ticket) {
+        let _gone = back.send(answer);
     }
 }
 

@@ -1,27 +1,31 @@
 //! Writes a chain, or what was asked for of it, to a folder that anybody can verify.
-//! Never leaves a gap out: of events that were not asked for, the hash is written, as far as a signature covers it.
+//! Never leaves a gap out: of events that were not asked for, the hash is written. Never writes past the checkpoint
+//! that it is given, so every hash in it is covered by a signature.
 
+mod package;
 mod report;
 mod selection;
 
-pub use report::{Inspector, Totals};
+pub use report::Totals;
 pub use selection::{Sample, Selection};
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
-use ring::digest::{Context, SHA256};
+use zhenyin_core::api::Refusal;
 use zhenyin_core::event::{Envelope, EventError};
-use zhenyin_core::ids::ChainId;
+use zhenyin_core::ids::{ChainId, Sequence, SubjectToken};
+use zhenyin_core::inspection::{InspectionRequest, Inspector};
 use zhenyin_core::jws::payload_unverified;
-use zhenyin_core::merkle::Hash;
+use zhenyin_core::merkle::{CompactRange, Hash};
+use zhenyin_core::note::{Checkpoint, Note};
+use zhenyin_core::signer::{Signer, SignerError};
 use zhenyin_core::time::WallTime;
 use zhenyin_core::verify::{ExportHeader, Summary};
 use zhenyin_verify::PackageError;
 
-use crate::journal::{JournalError, JournalReader};
+use crate::journal::{JournalError, JournalReader, Receipt};
+use package::Package;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
@@ -29,39 +33,63 @@ pub enum ExportError {
     Exists { path: PathBuf },
     #[error("export file `{}` cannot be written", path.display())]
     Write { path: PathBuf, source: std::io::Error },
-    #[error("export file `{}` is not as it should be", path.display())]
-    Header { path: PathBuf, source: serde_json::Error },
+    #[error("export header cannot be written")]
+    Header(#[source] serde_json::Error),
     #[error("journal cannot be read")]
     Journal(#[source] JournalError),
     #[error("event {sequence} cannot be read: run `zhenyin journal verify`")]
     Unreadable { sequence: u64, source: Option<EventError> },
-    #[error("an inspection needs two inspectors with their warrants, or none is named")]
-    OneInspector,
+    #[error("inspection is not to be opened")]
+    Refused(#[source] Refusal),
+    #[error("checkpoint of the export cannot be signed")]
+    Sign(#[source] SignerError),
+    #[error("events up to {size} are not those of the checkpoint: run `zhenyin journal verify`")]
+    Checkpoint { size: u64 },
     #[error("package does not hold")]
     Package(#[source] PackageError),
 }
 
 /// What was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exported {
+    /// Events that the package speaks of: all up to the checkpoint.
+    pub size: u64,
     /// Events whose content is in the package.
-    pub events: u64,
+    pub shown: u64,
     pub receipts: usize,
+    /// SHA-256 of the list of files, in hexadecimal: stands for the package on the receipt and in the journal.
+    pub digest: String,
 }
 
-/// Who asks for what.
-#[derive(Clone, Debug, Default)]
+/// Who asks for what, and how far the package goes.
+#[derive(Clone, Debug)]
 pub struct Inspection {
     pub selection: Selection,
     /// Two or more, or none.
     pub inspectors: Vec<Inspector>,
-    pub at: Option<WallTime>,
+    pub at: WallTime,
+    /// The event that put the inspection on record; it is shown with all after it. `None` where no agent ran.
+    pub opened: Option<Sequence>,
+    /// Signed just now; the package ends with it.
+    pub checkpoint: Note,
 }
 
 /// Rows read at a time; keeps a long export flat in memory.
 const SLICE: u64 = 500;
+/// Of more receipts than this the newest and as many others, evenly, are taken.
+const RECEIPTS: usize = 1024;
 
-/// Writes the whole `chain` to the new folder `dir`.
+/// Signs what the journal holds of a chain now. For an export beside a stopped agent; a running one signs itself.
+///
+/// # Errors
+/// [`ExportError::Journal`] or [`ExportError::Sign`].
+pub fn checkpoint(reader: &JournalReader, origin: &str, signer: &dyn Signer) -> Result<Note, ExportError> {
+    let size = reader.counters().map_err(ExportError::Journal)?.size;
+    let root = reader.frontier(size).map_err(ExportError::Journal)?.root();
+    Note::sign(Checkpoint { origin: origin.to_owned(), size, root }, signer).map_err(ExportError::Sign)
+}
+
+/// Writes what an inspection asks for of `chain` to the new folder `dir`.
 ///
 /// # Errors
 /// [`ExportError`]; what was written until then stays, for a look.
@@ -69,59 +97,41 @@ pub fn write(
     reader: &JournalReader,
     chain: ChainId,
     header: &ExportHeader,
-    dir: &Path,
-) -> Result<Exported, ExportError> {
-    write_inspection(reader, chain, header, &Inspection::default(), dir)
-}
-
-/// Writes what an inspection asks for of `chain` to the new folder `dir`.
-///
-/// # Errors
-/// [`ExportError`]; what was written until then stays, for a look.
-pub fn write_inspection(
-    reader: &JournalReader,
-    chain: ChainId,
-    header: &ExportHeader,
     inspection: &Inspection,
     dir: &Path,
 ) -> Result<Exported, ExportError> {
-    if inspection.inspectors.len() == 1 {
-        return Err(ExportError::OneInspector);
-    }
-    if dir.exists() {
-        return Err(ExportError::Exists { path: dir.to_owned() });
-    }
-    let notes = dir.join("notes");
-    std::fs::create_dir_all(&notes).map_err(writing(&notes))?;
-    let receipts = reader.receipts(chain).map_err(ExportError::Journal)?;
+    let Inspection { selection, inspectors, at, opened, checkpoint } = inspection;
+    let request = InspectionRequest { inspectors: inspectors.clone(), asked: selection.asked(), nonce: None };
+    request.check().map_err(ExportError::Refused)?;
+    let mut package = Package::create(dir)?;
+    let text = serde_json::to_string_pretty(header).map_err(ExportError::Header)?;
+    package.put("chain.json", &(text + "\n"))?;
+    let size = checkpoint.checkpoint().size;
+    let stored = reader.receipts(chain).map_err(ExportError::Journal)?;
+    let covered: Vec<&Receipt> = stored.iter().filter(|receipt| receipt.size <= size).collect();
+    let receipts = thinned(&covered);
     for receipt in &receipts {
-        put(&notes.join(format!("{:020}.note", receipt.size)), &receipt.note)?;
+        package.put(&format!("notes/{:020}.note", receipt.size), &receipt.note)?;
     }
-    let header_path = dir.join("chain.json");
-    let text = serde_json::to_string_pretty(header)
-        .map_err(|source| ExportError::Header { path: header_path.clone(), source })?;
-    put(&header_path, &(text + "\n"))?;
-    let source = Source { reader, size: reader.counters().map_err(ExportError::Journal)?.size };
-    let selection = &inspection.selection;
+    package.put(&format!("notes/{size:020}.checkpoint.note"), &checkpoint.to_string())?;
+    let source = Source { reader, chain, size, opened: opened.map(|opened| opened.0) };
     let (chosen, mut totals) = source.choose(selection)?;
-    totals.receipts = receipts.len();
-    totals.receipted = receipts.last().map_or(0, |receipt| receipt.size);
-    let mut digest = Context::new(&SHA256);
-    digest.update(&std::fs::read(&header_path).map_err(writing(&header_path))?);
+    totals.receipts = covered.len();
+    totals.receipted = covered.last().map_or(0, |receipt| receipt.size);
     // What was erased after its retention is there by its hash.
     let whole = selection.is_everything() && totals.erased == 0;
-    // Hashes after the last receipt and the last shown event would stand there unsigned.
-    let end = totals.receipted.max(chosen.last().map_or(0, |last| last + 1));
-    let source = Source { size: source.size.min(end), ..source };
-    source.write(&chosen, whole, dir, &mut digest)?;
-    let digest: String = digest.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    let (inspectors, origin) = (&inspection.inspectors, header.origin.as_str());
-    put(&dir.join("report.html"), &report::html(&totals, origin, inspectors, &asked(selection)))?;
-    put(&dir.join("readme_zh_en.txt"), report::README)?;
-    if let Some(at) = inspection.at {
-        put(&dir.join("receipt.txt"), &report::receipt(&totals, origin, inspectors, &digest, at))?;
+    let root = source.write(&chosen, whole, &mut package)?;
+    if root != checkpoint.checkpoint().root {
+        return Err(ExportError::Checkpoint { size });
     }
-    Ok(Exported { events: totals.shown, receipts: receipts.len() })
+    let asked = asked(selection);
+    let page =
+        report::Page { totals: &totals, origin: &header.origin, inspectors, asked: &asked, opened: *opened };
+    package.put("report.html", &page.html())?;
+    package.put("readme_zh_en.txt", report::README)?;
+    let digest = package.seal()?;
+    package.put_unlisted("receipt.txt", &page.receipt(&digest, *at))?;
+    Ok(Exported { size, shown: totals.shown, receipts: receipts.len(), digest })
 }
 
 /// Verifies a folder from its files alone. The caller compares the keys in it with the published ones.
@@ -133,15 +143,27 @@ pub fn verify(dir: &Path) -> Result<(ExportHeader, Summary), ExportError> {
     Ok((verified.header, verified.summary))
 }
 
+/// Every k-th receipt, the newest always.
+fn thinned<'a>(receipts: &[&'a Receipt]) -> Vec<&'a Receipt> {
+    let step = receipts.len().div_ceil(RECEIPTS).max(1);
+    let mut kept: Vec<&Receipt> = receipts.iter().rev().step_by(step).copied().collect();
+    kept.reverse();
+    kept
+}
+
 struct Source<'a> {
     reader: &'a JournalReader,
+    chain: ChainId,
+    /// Where the package ends.
     size: u64,
+    /// Where the inspection itself begins.
+    opened: Option<u64>,
 }
 
 impl Source<'_> {
     /// Which events are asked for, and what all of them amount to.
     fn choose(&self, selection: &Selection) -> Result<(BTreeSet<u64>, Totals), ExportError> {
-        let (mut totals, mut taken) = (Totals::default(), Vec::new());
+        let (mut totals, mut taken, mut own) = (Totals::default(), Vec::new(), Vec::new());
         self.each(|sequence, leaf, jws| {
             let Some(jws) = jws else {
                 totals.erased += 1;
@@ -149,45 +171,47 @@ impl Source<'_> {
             };
             let envelope = opened(sequence, jws)?;
             totals.count(&envelope);
-            if selection.takes(&envelope) {
+            if self.opened.is_some_and(|opened| sequence >= opened) {
+                own.push(sequence);
+            } else if selection.takes(&envelope) {
                 taken.push((sequence, leaf));
             }
             Ok(())
         })?;
-        let chosen: BTreeSet<u64> = match &selection.sample {
+        let mut chosen: BTreeSet<u64> = match &selection.sample {
             Some(sample) => sample.draw(&taken).into_iter().collect(),
             None => taken.into_iter().map(|(sequence, _)| sequence).collect(),
         };
+        chosen.extend(own);
         totals.shown = chosen.len() as u64;
         Ok((chosen, totals))
     }
 
-    fn write(
-        &self,
-        chosen: &BTreeSet<u64>,
-        whole: bool,
-        dir: &Path,
-        digest: &mut Context,
-    ) -> Result<(), ExportError> {
-        let mut sealed = Output::create(dir.join("events.jws"))?;
-        let mut decoded = Output::create(dir.join("events.jsonl"))?;
-        let mut leaves = if whole { None } else { Some(Output::create(dir.join("leaves.txt"))?) };
+    /// Gives the root over all events.
+    fn write(&self, chosen: &BTreeSet<u64>, whole: bool, package: &mut Package) -> Result<Hash, ExportError> {
+        let mut sealed = package.begin("events.jws")?;
+        let mut decoded = package.begin("events.jsonl")?;
+        let mut leaves = if whole { None } else { Some(package.begin("leaves.txt")?) };
+        let mut tree = CompactRange::new();
         self.each(|sequence, leaf, jws| {
+            tree.append(leaf);
             if let Some(leaves) = &mut leaves {
                 let digits: String = leaf.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
                 leaves.line(digits.as_bytes())?;
             }
             if let Some(jws) = jws.filter(|_| chosen.contains(&sequence)) {
-                digest.update(jws.as_bytes());
                 sealed.line(jws.as_bytes())?;
                 let payload = payload_unverified(jws);
                 decoded.line(&payload.ok_or(ExportError::Unreadable { sequence, source: None })?)?;
             }
             Ok(())
         })?;
-        sealed.finish()?;
-        decoded.finish()?;
-        leaves.map_or(Ok(()), Output::finish)
+        package.finish(sealed)?;
+        package.finish(decoded)?;
+        if let Some(leaves) = leaves {
+            package.finish(leaves)?;
+        }
+        Ok(tree.root())
     }
 
     fn each(
@@ -197,35 +221,13 @@ impl Source<'_> {
         let mut first = 0;
         while first < self.size {
             let end = self.size.min(first + SLICE);
-            for event in self.reader.events(first..end).map_err(ExportError::Journal)? {
+            let events = self.reader.events_of_chain(self.chain, first..end).map_err(ExportError::Journal)?;
+            for event in events {
                 work(event.sequence.0, event.leaf, event.jws.as_deref())?;
             }
             first = end;
         }
         Ok(())
-    }
-}
-
-/// A file of lines that is on disk when it is finished.
-struct Output {
-    path: PathBuf,
-    file: BufWriter<File>,
-}
-
-impl Output {
-    fn create(path: PathBuf) -> Result<Self, ExportError> {
-        let file = BufWriter::new(File::create(&path).map_err(writing(&path))?);
-        Ok(Self { path, file })
-    }
-
-    fn line(&mut self, bytes: &[u8]) -> Result<(), ExportError> {
-        let written = self.file.write_all(bytes).and_then(|()| self.file.write_all(b"\n"));
-        written.map_err(writing(&self.path))
-    }
-
-    fn finish(self) -> Result<(), ExportError> {
-        let file = self.file.into_inner().map_err(std::io::IntoInnerError::into_error);
-        file.and_then(|file| file.sync_all()).map_err(writing(&self.path))
     }
 }
 
@@ -241,7 +243,9 @@ fn asked(selection: &Selection) -> String {
     }
     let time = |at: Option<WallTime>| at.map_or_else(|| "…".to_owned(), WallTime::rfc3339);
     let mut text = format!("{} – {}", time(selection.from), time(selection.to));
-    for (name, values) in [("tokens", &selection.tokens), ("types", &selection.kinds)] {
+    let tokens: Vec<&str> = selection.tokens.iter().map(SubjectToken::as_str).collect();
+    let kinds: Vec<&str> = selection.kinds.iter().map(String::as_str).collect();
+    for (name, values) in [("tokens", tokens), ("types", kinds)] {
         if !values.is_empty() {
             text += &format!("; {name}: {}", values.join(" "));
         }
@@ -250,13 +254,4 @@ fn asked(selection: &Selection) -> String {
         text += &format!("; 双随机 · sample of {}, seed `{}`", sample.count, sample.seed);
     }
     text
-}
-
-fn put(path: &Path, text: &str) -> Result<(), ExportError> {
-    std::fs::write(path, text).map_err(writing(path))
-}
-
-fn writing(path: &Path) -> impl FnOnce(std::io::Error) -> ExportError {
-    let path = path.to_owned();
-    |source| ExportError::Write { path, source }
 }

@@ -13,7 +13,8 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc as tokio_mpsc, oneshot};
 use zhenyin_core::api::{Answer, Refusal, Reply, Request, Status, Step};
-use zhenyin_core::ids::SessionId;
+use zhenyin_core::ids::{Sequence, SessionId};
+use zhenyin_core::inspection::{InspectionClosing, InspectionRequest, OpenInspection};
 
 /// What the API asks of the event loop. Every question carries its own way back.
 #[derive(Debug)]
@@ -31,6 +32,15 @@ pub enum Ask {
     Follow {
         session: SessionId,
         back: oneshot::Sender<Option<tokio_mpsc::UnboundedReceiver<Progress>>>,
+    },
+    Inspect {
+        request: InspectionRequest,
+        back: oneshot::Sender<Result<OpenInspection, Refusal>>,
+    },
+    CloseInspection {
+        opened: Sequence,
+        closing: InspectionClosing,
+        back: oneshot::Sender<Result<Sequence, Refusal>>,
     },
     Status {
         back: oneshot::Sender<Status>,

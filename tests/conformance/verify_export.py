@@ -1,17 +1,19 @@
 #!/usr/bin/env python3
 """Verifies an exported chain with nothing of this project: python3 and its `cryptography` package.
 Usage: verify_export.py DIR. Compare the two keys it prints with the published ones."""
-import base64, hashlib, json, pathlib, sys
+import base64, functools, hashlib, json, pathlib, sys
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 b64u = lambda s: base64.urlsafe_b64decode(s + "=" * (-len(s) % 4))
 sha = lambda data: hashlib.sha256(data).digest()
 leaf_hash = lambda data: sha(b"\0" + data)
 
-def root(leaves):
-    if len(leaves) < 2:
-        return leaves[0] if leaves else sha(b"")
-    split = 1 << (len(leaves) - 1).bit_length() - 1
-    return sha(b"\1" + root(leaves[:split]) + root(leaves[split:]))
+@functools.cache
+def root(begin, end):
+    """Of the leaves from `begin` to before `end`."""
+    if end - begin < 2:
+        return leaves[begin] if end > begin else sha(b"")
+    split = begin + (1 << (end - begin - 1).bit_length() - 1)
+    return sha(b"\1" + root(begin, split) + root(split, end))
 
 def open_jws(token, key, typ):
     header, payload, signature = token.split(".")
@@ -37,31 +39,42 @@ device = b64u(grant["jwk"]["x"])
 witness_name, _, blob = (chain["witness"] or "+ +").split("+", 2)
 witness = base64.b64decode(blob)[1:]
 first, leaves, shown = leaf_hash(chain["grant"].encode()), [], 0
+hidden = noted = receipted = 0
 # Of a selection the hashes of all events are there, so that what is shown has its place among them.
 everything = folder / "leaves.txt"
 everything = [bytes.fromhex(line) for line in everything.read_text().split()] if everything.exists() else None
-for shown, token in enumerate((folder / "events.jws").read_text().splitlines(), 1):
+tokens = (folder / "events.jws").read_text().splitlines()
+for shown, token in enumerate(tokens, 1):
     event, leaf = open_jws(token, device, "terminal-event+jws"), leaf_hash(token.encode())
     if everything is not None:
-        leaves += everything[len(leaves):everything.index(leaf, len(leaves))]
+        place = everything.index(leaf, len(leaves))
+        hidden = place if place > len(leaves) else hidden
+        leaves += everything[len(leaves):place]
     number = len(leaves)
     assert event["chainid"] == grant["chain"] and int(event["sequence"]) == number, f"event {number}: place"
     assert b64u(event["prevhash"]) == (leaves[-1] if leaves else first), f"event {number}: prevhash"
     leaves.append(leaf)
-vouched = len(leaves)
-leaves += (everything or [])[len(leaves):]
-receipted = 0
+leaves, hidden = (everything, len(everything)) if len(everything or []) > len(leaves) else (leaves, hidden)
 for path in sorted((folder / "notes").glob("*.note")):
     note = path.read_text()
     text = note.split("\n\n", 1)[0] + "\n"
     origin, size, top = text.splitlines()
     assert origin.endswith(f'/{grant["terminal"]}/{grant["chain"]}') and int(size) <= len(leaves), f"{path}: size"
-    assert base64.b64decode(top) == root(leaves[: int(size)]), f"{path}: root"
+    assert base64.b64decode(top) == root(0, int(size)), f"{path}: root"
     Ed25519PublicKey.from_public_bytes(device).verify(signature_of(note, origin, 1, device), text.encode())
-    vouched = max(vouched, int(size))
+    noted = max(noted, int(size))
     if signed := signature_of(note, witness_name, 4, witness):
         said = f"cosignature/v1\ntime {int.from_bytes(signed[:8], 'big')}\n{text}".encode()
         Ed25519PublicKey.from_public_bytes(witness).verify(signed[8:], said)
         receipted = max(receipted, int(size))
-assert len(leaves) <= vouched, f"leaves.txt: no signature covers what follows event {vouched - 1}"
+assert hidden <= noted, f"leaves.txt: no signature covers what follows event {noted - 1}"
+decoded, sums = folder / "events.jsonl", folder / "SHA256SUMS"
+if decoded.exists():
+    assert decoded.read_bytes() == b"".join(b64u(token.split(".")[1]) + b"\n" for token in tokens), "events.jsonl"
+if sums.exists():
+    listed = dict(reversed(line.split("  ")) for line in sums.read_text().splitlines())
+    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if not path.is_dir()}
+    assert listed.keys() == found.keys() - {"SHA256SUMS", "receipt.txt"}, "SHA256SUMS: names"
+    assert all(sha(found[name].read_bytes()).hex() == listed[name] for name in listed), "SHA256SUMS: digests"
+    print("SHA256SUMS", sha(sums.read_bytes()).hex())
 print(f'events {len(leaves)} shown {shown} receipted {receipted} authority {chain["authority"]["x"]} witness {chain["witness"]}')

@@ -11,7 +11,7 @@ use zhenyin::agent::Agent;
 use zhenyin::client::{Client, Event};
 use zhenyin::clock::Clock;
 use zhenyin::config::Config;
-use zhenyin::export;
+use zhenyin::export::{self, Inspection, Selection};
 use zhenyin::journal::{Counters, JournalReader};
 use zhenyin::keystore::KeyStore;
 use zhenyin::terminal_enrolment::TerminalEnrolment;
@@ -217,7 +217,15 @@ impl World {
         let reader = JournalReader::open(&state.join("journal"), keys.journal_key())?;
         let enrolment = TerminalEnrolment::load(state)?;
         let chain = enrolment.grant.chain();
-        export::write(&reader, chain, &enrolment.export_header(), folder)?;
+        let header = enrolment.export_header();
+        let inspection = Inspection {
+            selection: Selection::default(),
+            inspectors: Vec::new(),
+            at: Clock::new().now().wall,
+            opened: None,
+            checkpoint: export::checkpoint(&reader, &header.origin, &keys.signer())?,
+        };
+        export::write(&reader, chain, &header, &inspection, folder)?;
         let (_, summary) = export::verify(folder)?;
         Ok((reader.counters()?, summary))
     }

@@ -9,13 +9,18 @@ use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use zhenyin::export::{self, Inspection, Inspector, Sample, Selection};
+use zhenyin::export::{self, ExportError, Exported, Inspection, Sample, Selection};
 use zhenyin::journal::{Epoch, Journal, JournalReader, JournalReport, Limits};
 use zhenyin::keystore::KeyStore;
+use zhenyin_core::api::Refusal;
+use zhenyin_core::ids::{ChainId, SubjectToken};
+use zhenyin_core::inspection::Inspector;
+use zhenyin_core::note::{Checkpoint, Note};
 use zhenyin_core::signer::Signer as _;
 use zhenyin_core::time::WallTime;
-use zhenyin_core::verify::ExportHeader;
+use zhenyin_core::verify::{ExportHeader, Fault};
 use zhenyin_tests::sealing::{SealingChain, fixed};
+use zhenyin_verify::PackageError;
 
 const EVENTS: u64 = 300;
 const RECEIPTED: u64 = 256;
@@ -61,15 +66,46 @@ impl Terminal {
         Self { folder, header }
     }
 
-    /// Writes a package and gives its folder.
-    fn export(&self, name: &str, inspection: &Inspection) -> PathBuf {
+    fn open(&self) -> (KeyStore, JournalReader, ChainId) {
         let keys = KeyStore::open(&self.folder.path().join("keys")).unwrap();
         let reader = JournalReader::open(&self.folder.path().join("journal"), keys.journal_key()).unwrap();
         let chain = reader.chains().unwrap()[0].0;
+        (keys, reader, chain)
+    }
+
+    /// Writes a package and gives its folder.
+    fn export(&self, name: &str, selection: &Selection, inspectors: &[Inspector]) -> PathBuf {
         let package = self.folder.path().join(name);
-        export::write_inspection(&reader, chain, &self.header, inspection, &package).unwrap();
+        self.try_export(&package, selection, inspectors, None).unwrap();
         package
     }
+
+    /// Up to a checkpoint signed now, or up to the one that is given.
+    fn try_export(
+        &self,
+        package: &Path,
+        selection: &Selection,
+        inspectors: &[Inspector],
+        checkpoint: Option<Note>,
+    ) -> Result<Exported, ExportError> {
+        let (keys, reader, chain) = self.open();
+        let now = || export::checkpoint(&reader, &self.header.origin, &keys.signer()).unwrap();
+        let inspection = Inspection {
+            selection: selection.clone(),
+            inspectors: inspectors.to_vec(),
+            at: WallTime(BEGIN),
+            opened: None,
+            checkpoint: checkpoint.unwrap_or_else(now),
+        };
+        export::write(&reader, chain, &self.header, &inspection, package)
+    }
+}
+
+fn inspectors(pairs: &[(&str, &str)]) -> Vec<Inspector> {
+    pairs
+        .iter()
+        .map(|(name, warrant)| Inspector { name: (*name).into(), warrant: (*warrant).into() })
+        .collect()
 }
 
 fn until(reports: &Receiver<JournalReport>, size: u64) {
@@ -91,7 +127,7 @@ fn selections() -> [(&'static str, Selection, usize); 5] {
         ("whole", Selection::default(), 300),
         ("period", Selection { from: at(100), to: at(150), ..Selection::default() }, 50),
         ("kind", Selection { kinds: vec!["test.happened".into()], ..Selection::default() }, 300),
-        ("none", Selection { tokens: vec!["op:nobody".into()], ..Selection::default() }, 0),
+        ("none", Selection { tokens: vec![nobody()], ..Selection::default() }, 0),
         ("sample", Selection { from: at(10), sample: sample("index 3211.98"), ..Selection::default() }, 25),
     ]
 }
@@ -99,17 +135,12 @@ fn selections() -> [(&'static str, Selection, usize); 5] {
 #[test]
 fn a_package_verifies_and_shows_what_was_asked_for() {
     let terminal = Terminal::new(EVENTS, RECEIPTED);
-    let two = ["甲/执-001", "乙/执-002"].map(|text| {
-        let (name, warrant) = text.split_once('/').unwrap();
-        Inspector { name: name.into(), warrant: warrant.into() }
-    });
+    let two = inspectors(&[("甲", "执-001"), ("乙", "执-002")]);
     for (name, selection, shown) in selections() {
-        let inspection = Inspection { selection, inspectors: two.to_vec(), at: Some(WallTime(BEGIN)) };
-        let package = terminal.export(name, &inspection);
+        let package = terminal.export(name, &selection, &two);
         let verified = zhenyin_verify::verify(&package, 2).unwrap();
-        let last = fs::read_to_string(package.join("events.jws")).unwrap().lines().last().map(sequence);
-        let vouched = last.map_or(RECEIPTED, |last| RECEIPTED.max(last + 1));
-        assert_eq!((verified.shown, verified.summary.events), (shown as u64, vouched), "{name}");
+        assert_eq!((verified.shown, verified.summary.events), (shown as u64, EVENTS), "{name}");
+        assert_eq!((verified.summary.checkpoints, verified.inspection), (3, None), "{name}");
         assert_eq!((verified.summary.receipts, verified.summary.receipted), (2, RECEIPTED), "{name}");
         let read = |file: &str| fs::read_to_string(package.join(file)).unwrap();
         assert_eq!(read("events.jsonl").lines().count(), shown, "{name}");
@@ -120,8 +151,7 @@ fn a_package_verifies_and_shows_what_was_asked_for() {
             tampered(&package, name);
         }
     }
-    let again = Inspection { selection: selections()[4].1.clone(), ..Inspection::default() };
-    let drawn = fs::read(terminal.export("again", &again).join("events.jws")).unwrap();
+    let drawn = fs::read(terminal.export("again", &selections()[4].1, &[]).join("events.jws")).unwrap();
     assert_eq!(
         drawn,
         fs::read(terminal.folder.path().join("sample/events.jws")).unwrap(),
@@ -130,17 +160,69 @@ fn a_package_verifies_and_shows_what_was_asked_for() {
 }
 
 #[test]
-fn one_inspector_alone_gets_nothing() {
+fn two_inspectors_with_their_own_warrants_or_none() {
     let terminal = Terminal::new(3, 2);
-    let keys = KeyStore::open(&terminal.folder.path().join("keys")).unwrap();
-    let journal = terminal.folder.path().join("journal");
-    let reader = JournalReader::open(&journal, keys.journal_key()).unwrap();
-    let chain = reader.chains().unwrap()[0].0;
-    let one = vec![Inspector { name: "甲".into(), warrant: "执-001".into() }];
-    let inspection = Inspection { inspectors: one, ..Inspection::default() };
-    let folder = terminal.folder.path().join("p");
-    let refused = export::write_inspection(&reader, chain, &terminal.header, &inspection, &folder);
-    assert!(matches!(refused, Err(export::ExportError::OneInspector)) && !folder.exists());
+    let mut number = 0;
+    let mut check = |pairs: &[(&str, &str)], good: bool| {
+        number += 1;
+        let folder = terminal.folder.path().join(format!("p{number}"));
+        let written = terminal.try_export(&folder, &Selection::default(), &inspectors(pairs), None);
+        let refused = matches!(written, Err(ExportError::Refused(Refusal::TwoInspectors)));
+        assert_eq!((written.is_ok(), refused, folder.exists()), (good, !good, good), "{pairs:?}");
+    };
+    check(&[("甲", "执-001")], false);
+    check(&[("甲", "执-001"), ("乙", "执-001")], false);
+    check(&[("甲", "执-001"), ("乙", "")], false);
+    check(&[("甲", "执-001"), (" ", "执-002")], false);
+    check(&[], true);
+    check(&[("甲", "执-001"), ("乙", "执-002")], true);
+}
+
+/// A hash between the last receipt and a later shown event is covered by the checkpoint alone.
+#[test]
+fn a_withheld_hash_after_the_last_receipt_cannot_be_swapped() {
+    let terminal = Terminal::new(EVENTS, RECEIPTED);
+    let at = Some(WallTime(BEGIN + 290));
+    let package = terminal.export("p", &Selection { from: at, ..Selection::default() }, &[]);
+    zhenyin_verify::verify(&package, 2).unwrap();
+    let leaves = package.join("leaves.txt");
+    let text = fs::read_to_string(&leaves).unwrap();
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    lines[270] = "7".repeat(64);
+    fs::write(&leaves, lines.join("\n") + "\n").unwrap();
+    relist(&package);
+    let swapped = zhenyin_verify::verify(&package, 2);
+    assert!(
+        matches!(&swapped, Err(PackageError::Chain(Fault::Root { what: "checkpoint", size: EVENTS }))),
+        "{swapped:?}"
+    );
+    python(&package, false, "a swapped hash");
+    // Without the checkpoint nobody could tell; so a package without it is refused.
+    let note = package.join(format!("notes/{EVENTS:020}.checkpoint.note"));
+    fs::remove_file(&note).unwrap();
+    relist(&package);
+    let bare = zhenyin_verify::verify(&package, 2);
+    assert!(matches!(&bare, Err(PackageError::Unvouched { vouched: RECEIPTED })), "{bare:?}");
+    python(&package, false, "no checkpoint");
+}
+
+/// The checkpoint is the agent's, the rows are the journal's: a package needs both to say the same.
+#[test]
+fn a_package_ends_with_its_checkpoint() {
+    let terminal = Terminal::new(EVENTS, RECEIPTED);
+    let (keys, reader, _) = terminal.open();
+    let earlier = |size: u64, root: u64| {
+        let root = reader.frontier(root).unwrap().root();
+        let origin = terminal.header.origin.clone();
+        Note::sign(Checkpoint { origin, size, root }, &keys.signer()).unwrap()
+    };
+    let folder = |name: &str| terminal.folder.path().join(name);
+    let whole = Selection::default();
+    terminal.try_export(&folder("p"), &whole, &[], Some(earlier(200, 200))).unwrap();
+    let verified = zhenyin_verify::verify(&folder("p"), 2).unwrap();
+    assert_eq!((verified.summary.events, verified.summary.receipted), (200, RECEIPTED / 2));
+    let other = terminal.try_export(&folder("q"), &whole, &[], Some(earlier(200, 199)));
+    assert!(matches!(other, Err(ExportError::Checkpoint { size: 200 })), "{other:?}");
 }
 
 /// Controls: what somebody might change in a package, and nobody who verifies it may miss.
@@ -181,7 +263,7 @@ fn tampered(package: &Path, name: &str) {
             continue;
         }
         let path = match file {
-            "note" => fs::read_dir(package.join("notes")).unwrap().next().unwrap().unwrap().path(),
+            "note" => package.join(format!("notes/{RECEIPTED:020}.note")),
             file => package.join(file),
         };
         let text = fs::read_to_string(&path).unwrap();
@@ -189,32 +271,54 @@ fn tampered(package: &Path, name: &str) {
         change(&mut lines);
         fs::write(&path, lines.join("\n") + "\n").unwrap();
         assert!(zhenyin_verify::verify(package, 2).is_err(), "{name}: {what}");
+        // Whoever changes a file can change the list, too.
+        relist(package);
+        let refused = zhenyin_verify::verify(package, 2).map(drop);
+        assert!(
+            !matches!(refused, Ok(()) | Err(PackageError::Changed { .. })),
+            "{name}: {what}: {refused:?}"
+        );
         if name == "whole" || name == "sample" {
             python(package, false, what);
         }
         fs::write(&path, text).unwrap();
+        relist(package);
     }
     assert!(zhenyin_verify::verify(package, 1).is_ok(), "{name}: as it was");
 }
 
-fn sequence(sealed: &str) -> u64 {
-    let payload = zhenyin_core::jws::payload_unverified(sealed).unwrap();
-    zhenyin_core::event::Envelope::parse(&payload).unwrap().sequence.0
-}
-
-/// Without an event and a note nothing is signed but the grant: then no hash may stand there.
+/// Not one event and not one receipt is there; only the checkpoint vouches.
 #[test]
 fn hashes_that_nothing_covers_are_refused() {
-    let nobody = Selection { tokens: vec!["op:nobody".into()], ..Selection::default() };
     let terminal = Terminal::new(3, 0);
-    let package = terminal.export("p", &Inspection { selection: nobody, ..Inspection::default() });
-    assert_eq!(fs::read_to_string(package.join("leaves.txt")).unwrap(), "", "the exporter writes none");
-    assert_eq!(zhenyin_verify::verify(&package, 1).unwrap().summary.events, 0);
-    python(&package, true, "nothing");
-    fs::write(package.join("leaves.txt"), "0".repeat(64) + "\n").unwrap();
+    let nothing = Selection { tokens: vec![nobody()], ..Selection::default() };
+    let package = terminal.export("p", &nothing, &[]);
+    assert_eq!(zhenyin_verify::verify(&package, 1).unwrap().summary.events, 3);
+    python(&package, true, "nothing but hashes");
+    fs::remove_file(package.join("notes/00000000000000000003.checkpoint.note")).unwrap();
+    relist(&package);
     let refused = zhenyin_verify::verify(&package, 1);
-    assert!(matches!(refused, Err(zhenyin_verify::PackageError::Unvouched { vouched: 0 })), "{refused:?}");
+    assert!(matches!(refused, Err(PackageError::Unvouched { vouched: 0 })), "{refused:?}");
     python(&package, false, "a hash of nothing");
+}
+
+fn nobody() -> SubjectToken {
+    SubjectToken::parse("op:nobodynobodynobodynob1").unwrap()
+}
+
+/// Writes the list of files anew, as whoever has changed one would.
+fn relist(package: &Path) {
+    let list = package.join("SHA256SUMS");
+    let names: Vec<String> = fs::read_to_string(&list)
+        .unwrap()
+        .lines()
+        .filter_map(|line| line.split_once("  "))
+        .map(|(_, name)| name.to_owned())
+        .filter(|name| package.join(name).exists())
+        .collect();
+    let output = Command::new("sha256sum").args(&names).current_dir(package).output().unwrap();
+    assert!(output.status.success());
+    fs::write(list, output.stdout).unwrap();
 }
 
 #[expect(clippy::print_stdout, reason = "what is skipped is said")]
@@ -236,7 +340,7 @@ fn python(package: &Path, good: bool, what: &str) {
 fn a_long_chain_is_verified_fast() {
     let events = 20_000;
     let terminal = Terminal::new(events, events);
-    let package = terminal.export("long", &Inspection::default());
+    let package = terminal.export("long", &Selection::default(), &[]);
     let (begun, used) = (Instant::now(), processor_time());
     let verified = zhenyin_verify::verify(&package, 2).unwrap();
     let (wall, used) = (begun.elapsed(), processor_time() - used);

@@ -199,6 +199,14 @@ pub enum Refusal {
     NobodySignedIn,
     #[error("the terminal cannot record events now, so it takes no act: see `zhenyin status`")]
     NotRecording,
+    #[error("an inspection names two inspectors or more, each with a warrant of their own, or none")]
+    TwoInspectors,
+    #[error(
+        "the inspection asks for too much or for what is not well formed: at most 64 of each, in short lines"
+    )]
+    AskedTooMuch,
+    #[error("no such inspection is open")]
+    NoSuchInspection,
 }
 
 /// The terminal in numbers and codes. Nothing in it is secret or personal but the name on the screen.

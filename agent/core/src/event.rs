@@ -2,6 +2,7 @@
 //! Never carries anything biometric but a score bucket, and never a float: a test walks every type.
 
 pub mod act;
+pub mod inspection;
 pub mod lifecycle;
 
 use std::time::Duration;
@@ -140,7 +141,7 @@ pub struct EventKind {
 
 /// Every event type of this build.
 pub fn kinds() -> impl Iterator<Item = &'static EventKind> {
-    [lifecycle::KINDS, act::KINDS].into_iter().flatten()
+    [lifecycle::KINDS, act::KINDS, inspection::KINDS].into_iter().flatten()
 }
 
 /// A hash as events write it: base64url without padding.

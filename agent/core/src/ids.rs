@@ -73,6 +73,8 @@ pub enum SubjectKind {
     Patient,
     /// A card as an object (`cd:`).
     Card,
+    /// Somebody who came to inspect, by the number of the warrant (`in:`).
+    Inspector,
 }
 
 impl SubjectKind {
@@ -81,6 +83,7 @@ impl SubjectKind {
             Self::Operator => "op:",
             Self::Patient => "pt:",
             Self::Card => "cd:",
+            Self::Inspector => "in:",
         }
     }
 }
@@ -99,7 +102,7 @@ impl SubjectToken {
 
     /// Takes a token read back from our own store or from a signed document.
     pub fn parse(text: &str) -> Option<Self> {
-        let rest = ["op:", "pt:", "cd:"].iter().find_map(|p| text.strip_prefix(p))?;
+        let rest = ["op:", "pt:", "cd:", "in:"].iter().find_map(|p| text.strip_prefix(p))?;
         let well_formed =
             rest.len() == 22 && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         well_formed.then(|| Self(text.to_owned()))

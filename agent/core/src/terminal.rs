@@ -5,6 +5,7 @@
 
 mod acting;
 mod devices;
+mod inspecting;
 mod recalled;
 mod recording;
 mod syncing;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use acting::Running;
 use devices::DeviceHealth;
+use inspecting::Inspections;
 use recording::Recording;
 use syncing::Syncing;
 
@@ -31,6 +33,7 @@ use crate::event::Envelope;
 use crate::event::lifecycle::{LogIntegrityAlarm, PolicyApplied};
 use crate::fault::Fault;
 use crate::ids::{BootId, Pepper, ReaderId, Sequence, SessionId, SubjectToken};
+use crate::inspection::{InspectionClosing, InspectionRequest, OpenInspection};
 use crate::limit::AttemptLimit;
 use crate::merkle::{CompactRange, leaf_hash};
 use crate::note::{Note, VerifierKey};
@@ -88,6 +91,16 @@ pub enum Input {
         ticket: Ticket,
         session: SessionId,
         answer: Answer,
+    },
+    /// Somebody asks for the record.
+    Inspect {
+        ticket: Ticket,
+        request: InspectionRequest,
+    },
+    CloseInspection {
+        ticket: Ticket,
+        opened: Sequence,
+        closing: InspectionClosing,
     },
     Card {
         reader: ReaderId,
@@ -166,6 +179,15 @@ pub enum Output {
         ticket: Ticket,
         result: Result<(), Refusal>,
     },
+    InspectionOpened {
+        ticket: Ticket,
+        result: Result<OpenInspection, Refusal>,
+    },
+    /// The event that closed it.
+    InspectionClosed {
+        ticket: Ticket,
+        result: Result<Sequence, Refusal>,
+    },
     Step {
         session: SessionId,
         step: Step,
@@ -234,6 +256,7 @@ pub struct Terminal {
     running: Option<Running>,
     next_session: u64,
     operator: Option<SignedIn>,
+    inspections: Inspections,
     face_limit: AttemptLimit,
     pin_limit: AttemptLimit,
     camera: DeviceHealth,
@@ -271,6 +294,7 @@ impl Terminal {
             running: None,
             next_session: 1,
             operator: None,
+            inspections: Inspections::default(),
             face_limit: AttemptLimit::new(allowed(attempts.map(|a| a.face), 10)),
             pin_limit: AttemptLimit::new(allowed(attempts.map(|a| a.pin), 5)),
             camera: DeviceHealth::default(),
@@ -288,6 +312,10 @@ impl Terminal {
         match input {
             Input::Begin { ticket, request, entropy } => self.begin(ticket, request, entropy, now),
             Input::Answer { ticket, session, answer } => self.answer(ticket, session, answer, now),
+            Input::Inspect { ticket, request } => self.inspect(ticket, &request, now),
+            Input::CloseInspection { ticket, opened, closing } => {
+                self.close_inspection(ticket, opened, closing, now);
+            }
             Input::Card { reader, event } => self.card(reader, event, now),
             Input::Code { reader, code } => self.code(reader, code, now),
             Input::Face { captured, observation } => self.face(captured, observation, now),

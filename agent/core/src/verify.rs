@@ -67,6 +67,14 @@ pub struct Summary {
 pub struct CheckedEvent {
     envelope: Envelope,
     leaf: Hash,
+    payload: Vec<u8>,
+}
+
+impl CheckedEvent {
+    /// The signed text of the event.
+    pub fn payload(&self) -> &[u8] {
+        &self.payload
+    }
 }
 
 /// The part of an event's check that needs no other event, and nearly all of the work: may run on any thread.
@@ -78,7 +86,7 @@ pub fn check_event(grant: &Grant, event: u64, sealed: &str) -> Result<CheckedEve
     let opened = jws::open(sealed, Form::EVENT, &[grant.device_key()])
         .map_err(|source| Fault::Signature { event, source })?;
     let envelope = Envelope::parse(&opened.payload).map_err(|source| Fault::Envelope { event, source })?;
-    Ok(CheckedEvent { envelope, leaf: leaf_hash(sealed.as_bytes()) })
+    Ok(CheckedEvent { envelope, leaf: leaf_hash(sealed.as_bytes()), payload: opened.payload })
 }
 
 /// Takes a chain event by event. Notes come first, so that one pass is enough.
@@ -137,7 +145,7 @@ impl Verifier {
     /// [`Fault`]; the verifier must not be used further then.
     pub fn checked(&mut self, checked: CheckedEvent) -> Result<Envelope, Fault> {
         self.notes_due()?;
-        let CheckedEvent { envelope, leaf } = checked;
+        let CheckedEvent { envelope, leaf, .. } = checked;
         self.check_place(self.frontier.size(), &envelope)?;
         self.append(leaf)?;
         Ok(envelope)

@@ -1,19 +1,17 @@
-//! The record on the command line: show, verify, export.
+//! The record on the command line: show and verify.
 //! Never changes anything; works beside a running agent and without one.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
 use zhenyin_core::event::Envelope;
 use zhenyin_core::jws::payload_unverified;
 use zhenyin_core::note::Note;
-use zhenyin_core::time::WallTime;
 use zhenyin_core::verify::{Summary, Verifier};
 
-use crate::clock::Clock;
 use crate::config::Config;
-use crate::export::{self, Inspection, Inspector, Sample, Selection};
+use crate::export;
 use crate::journal::JournalReader;
 use crate::keystore::KeyStore;
 use crate::terminal_enrolment::TerminalEnrolment;
@@ -31,38 +29,6 @@ pub(super) enum JournalCommand {
     },
     /// Check every signature, link and receipt of this terminal's chain.
     Verify,
-    /// Write the chain, or a part of it, to a new folder that anybody can verify.
-    Export {
-        folder: PathBuf,
-        #[command(flatten)]
-        asked: Asked,
-    },
-}
-
-/// What an inspection asks for; without any of it everything is written.
-#[derive(Debug, clap::Args)]
-pub(super) struct Asked {
-    /// First moment, RFC 3339.
-    #[arg(long, value_parser = moment)]
-    from: Option<WallTime>,
-    /// First moment that is not asked for any more, RFC 3339.
-    #[arg(long, value_parser = moment)]
-    to: Option<WallTime>,
-    /// Token of an operator, a card or a patient; may come several times.
-    #[arg(long)]
-    token: Vec<String>,
-    /// Event type, as `rule.hit` or `visit.verified.v1`; may come several times.
-    #[arg(long)]
-    kind: Vec<String>,
-    /// Draws this many of what is asked for.
-    #[arg(long, requires = "seed")]
-    sample: Option<usize>,
-    /// The published seed of the sample.
-    #[arg(long, requires = "sample")]
-    seed: Option<String>,
-    /// `NAME/WARRANT` of an inspector; two or none.
-    #[arg(long, value_parser = inspector)]
-    inspector: Vec<Inspector>,
 }
 
 pub(super) fn run(command: JournalCommand, config: &Config) -> anyhow::Result<()> {
@@ -71,41 +37,7 @@ pub(super) fn run(command: JournalCommand, config: &Config) -> anyhow::Result<()
     match command {
         JournalCommand::Show { last, json } => show(&reader, last, json),
         JournalCommand::Verify => verify(&reader, &TerminalEnrolment::load(&config.state)?),
-        JournalCommand::Export { folder, asked } => {
-            let enrolment = TerminalEnrolment::load(&config.state)?;
-            let chain = enrolment.grant.chain();
-            let inspection = asked.inspection();
-            let header = enrolment.export_header();
-            let exported = export::write_inspection(&reader, chain, &header, &inspection, &folder)?;
-            super::say(&format!(
-                "{} events and {} receipts written to `{}`",
-                exported.events,
-                exported.receipts,
-                folder.display()
-            ))
-        }
     }
-}
-
-impl Asked {
-    fn inspection(self) -> Inspection {
-        let sample = self.sample.zip(self.seed).map(|(count, seed)| Sample { seed, count });
-        let selection =
-            Selection { from: self.from, to: self.to, tokens: self.token, kinds: self.kind, sample };
-        Inspection { selection, inspectors: self.inspector, at: Some(Clock::new().now().wall) }
-    }
-}
-
-fn moment(text: &str) -> Result<WallTime, String> {
-    WallTime::parse_rfc3339(text).ok_or_else(|| format!("`{text}` is not like 2026-11-22T08:00:00Z"))
-}
-
-fn inspector(text: &str) -> Result<Inspector, String> {
-    let (name, warrant) = text
-        .split_once('/')
-        .filter(|(name, warrant)| !name.is_empty() && !warrant.is_empty())
-        .ok_or_else(|| format!("`{text}` is not `NAME/WARRANT`"))?;
-    Ok(Inspector { name: name.to_owned(), warrant: warrant.to_owned() })
 }
 
 /// `zhenyin verify FOLDER`: needs no configuration, no key and no agent.

@@ -5,14 +5,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use zhenyin_core::event::Envelope;
+use zhenyin_core::ids::Sequence;
+use zhenyin_core::inspection::Inspector;
 use zhenyin_core::time::WallTime;
-
-/// One of the people who came to inspect.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Inspector {
-    pub name: String,
-    pub warrant: String,
-}
 
 /// What is counted while events go by. All events of the chain are counted, shown or not: gaps are never hidden.
 #[derive(Clone, Debug, Default)]
@@ -72,26 +67,74 @@ impl Totals {
     }
 }
 
-/// The page, whole in one file: opens without a network and without scripts.
-pub(super) fn html(totals: &Totals, origin: &str, inspectors: &[Inspector], asked: &str) -> String {
-    let mut page = String::from(
-        "<!doctype html><meta charset=\"utf-8\"><title>检查报告 · Inspection report</title>\
+/// What the page and the receipt are made of.
+pub(super) struct Page<'a> {
+    pub(super) totals: &'a Totals,
+    pub(super) origin: &'a str,
+    pub(super) inspectors: &'a [Inspector],
+    pub(super) asked: &'a str,
+    /// The event that put the inspection on record.
+    pub(super) opened: Option<Sequence>,
+}
+
+impl Page<'_> {
+    /// Whole in one file: opens without a network and without scripts.
+    pub(super) fn html(&self) -> String {
+        let Page { totals, origin, inspectors, asked, .. } = self;
+        let mut page = String::from(
+            "<!doctype html><meta charset=\"utf-8\"><title>检查报告 · Inspection report</title>\
          <style>body{font:16px sans-serif;max-width:60em;margin:2em auto}td,th{padding:.2em 1em;text-align:left}\
          svg{width:100%;height:8em}rect{fill:#369}.gap{fill:#c33}</style><h1>检查报告 · Inspection report</h1>",
-    );
-    let _ = write!(page, "<p>{}<br>{}</p>", escaped(origin), escaped(&totals.span()));
-    let _ = write!(page, "<p>{}</p>", escaped(&totals.health()).replace('\n', "<br>"));
-    let _ = write!(page, "<p>选择 · selection: {}</p>", escaped(asked));
-    rows(&mut page, "检查人员 · inspectors", inspectors.iter().map(|i| (i.name.clone(), i.warrant.clone())));
-    page += &timeline(totals);
-    rows(&mut page, "中断 · gaps", totals.gaps.iter().cloned());
-    rows(&mut page, "时钟调整 · clock steps", totals.steps.iter().cloned());
-    rows(
-        &mut page,
-        "事件类型 · event types",
-        totals.kinds.iter().map(|(kind, n)| (kind.clone(), n.to_string())),
-    );
-    page
+        );
+        let _ = write!(page, "<p>{}<br>{}</p>", escaped(origin), escaped(&totals.span()));
+        let _ = write!(page, "<p>{}</p>", escaped(&totals.health()).replace('\n', "<br>"));
+        let _ = write!(page, "<p>选择 · selection: {}</p>", escaped(asked));
+        let _ = write!(page, "<p>{}</p>", self.record());
+        rows(
+            &mut page,
+            "检查人员 · inspectors",
+            inspectors.iter().map(|i| (i.name.clone(), i.warrant.clone())),
+        );
+        page += &timeline(totals);
+        rows(&mut page, "中断 · gaps", totals.gaps.iter().cloned());
+        rows(&mut page, "时钟调整 · clock steps", totals.steps.iter().cloned());
+        rows(
+            &mut page,
+            "事件类型 · event types",
+            totals.kinds.iter().map(|(kind, n)| (kind.clone(), n.to_string())),
+        );
+        page
+    }
+
+    /// Whether the chain itself tells of this inspection.
+    fn record(&self) -> String {
+        match self.opened {
+            Some(event) => {
+                format!("检查已记入本链，事件 {event} · this inspection is event {event} of the chain")
+            }
+            None => UNRECORDED.to_owned(),
+        }
+    }
+
+    /// To be printed and signed by both sides.
+    pub(super) fn receipt(&self, digest: &str, at: WallTime) -> String {
+        let record = self.record();
+        let mut text = format!(
+            "取证回执 · Receipt of evidence\n\n{}\n{}\n{record}\n\n{}\n\nSHA256SUMS 的 SHA-256 · SHA-256 of SHA256SUMS\n{digest}\n\n",
+            self.origin,
+            at.rfc3339(),
+            self.totals.health()
+        );
+        for inspector in self.inspectors {
+            let _ = writeln!(
+                text,
+                "检查人员 · inspector  {}  {}  ____________",
+                inspector.name, inspector.warrant
+            );
+        }
+        text += "机构负责人 · manager  ____________\n";
+        text
+    }
 }
 
 /// A bar a day; days on which the agent was cut off are marked.
@@ -135,23 +178,6 @@ fn escaped(text: &str) -> String {
 /// How to verify, for who has nothing of this project.
 pub(super) const README: &str = include_str!("readme.txt");
 
-/// To be printed and signed by both sides.
-pub(super) fn receipt(
-    totals: &Totals,
-    origin: &str,
-    inspectors: &[Inspector],
-    digest: &str,
-    at: WallTime,
-) -> String {
-    let mut text = format!(
-        "取证回执 · Receipt of evidence\n\n{origin}\n{}\n\n{}\n\nchain.json + events.jws SHA-256\n{digest}\n\n",
-        at.rfc3339(),
-        totals.health()
-    );
-    for inspector in inspectors {
-        let _ =
-            writeln!(text, "检查人员 · inspector  {}  {}  ____________", inspector.name, inspector.warrant);
-    }
-    text += "机构负责人 · manager  ____________\n";
-    text
-}
+/// Of a package that was written beside a stopped agent.
+const UNRECORDED: &str =
+    "导出时代理未运行：本次检查未记入本链 · the agent did not run: no event of the chain records this export";

@@ -1,9 +1,10 @@
 //! Which events an inspector asked for: a period, persons, cards, kinds, or a sample that anybody can draw again.
-//! Never hides that there are others: a package with a selection has the hashes of all events
-//! up to the last one shown or receipted.
+//! Never hides that there are others: a package with a selection has the hashes of all events.
 
 use ring::digest::{SHA256, digest};
 use zhenyin_core::event::Envelope;
+use zhenyin_core::ids::SubjectToken;
+use zhenyin_core::inspection::Asked;
 use zhenyin_core::merkle::Hash;
 use zhenyin_core::time::WallTime;
 
@@ -14,7 +15,7 @@ pub struct Selection {
     /// The first moment that is asked for no more.
     pub to: Option<WallTime>,
     /// Tokens of operators, cards or patients, as they stand in events.
-    pub tokens: Vec<String>,
+    pub tokens: Vec<SubjectToken>,
     /// Event types; `rule.hit` stands for all versions of it.
     pub kinds: Vec<String>,
     pub sample: Option<Sample>,
@@ -31,6 +32,19 @@ pub struct Sample {
 impl Selection {
     pub fn is_everything(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// The selection as it goes on record.
+    pub fn asked(&self) -> Asked {
+        let (sample, seed) = self.sample.as_ref().map(|s| (s.count as u64, s.seed.clone())).unzip();
+        Asked {
+            from: self.from.map(WallTime::rfc3339),
+            to: self.to.map(WallTime::rfc3339),
+            tokens: self.tokens.clone(),
+            kinds: self.kinds.clone(),
+            sample,
+            seed,
+        }
     }
 
     /// Whether an event is asked for, the sample aside.
@@ -59,11 +73,11 @@ impl Sample {
 }
 
 /// The subject, or any member of the data that is this token.
-fn concerns(envelope: &Envelope, token: &str) -> bool {
+fn concerns(envelope: &Envelope, token: &SubjectToken) -> bool {
     let members = envelope.data.as_object();
     let mut values = members.into_iter().flat_map(|members| members.values());
-    envelope.subject.as_ref().is_some_and(|subject| subject.as_str() == token)
-        || values.any(|value| value.as_str() == Some(token))
+    envelope.subject.as_ref().is_some_and(|subject| subject == token)
+        || values.any(|value| value.as_str() == Some(token.as_str()))
 }
 
 fn is_kind(found: &str, asked: &str) -> bool {

@@ -31,6 +31,9 @@ impl From<Refusal> for Problem {
             Refusal::NotAsked => (StatusCode::CONFLICT, "not-asked"),
             Refusal::NobodySignedIn => (StatusCode::FORBIDDEN, "nobody-signed-in"),
             Refusal::NotRecording => (StatusCode::SERVICE_UNAVAILABLE, "not-recording"),
+            Refusal::TwoInspectors => (StatusCode::UNPROCESSABLE_ENTITY, "two-inspectors"),
+            Refusal::AskedTooMuch => (StatusCode::UNPROCESSABLE_ENTITY, "asked-too-much"),
+            Refusal::NoSuchInspection => (StatusCode::NOT_FOUND, "no-such-inspection"),
         };
         Self::new(status, code, refusal.to_string())
     }

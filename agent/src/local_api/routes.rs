@@ -18,7 +18,8 @@ use tokio::sync::oneshot;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tokio_stream::{Stream, StreamExt as _};
 use zhenyin_core::api::{Answer, Request, Status};
-use zhenyin_core::ids::SessionId;
+use zhenyin_core::ids::{Sequence, SessionId};
+use zhenyin_core::inspection::{InspectionClosing, InspectionRequest};
 
 use super::guard::{self, Guard};
 use super::problem::Problem;
@@ -30,14 +31,19 @@ pub(super) fn router(asks: Asks, token: ApiToken, address: SocketAddr) -> Router
         .route("/v1/sessions", post(begin))
         .route("/v1/sessions/{session}/answers", post(answer))
         .route("/v1/sessions/{session}/events", get(follow))
+        .route("/v1/inspections", post(inspect))
+        .route("/v1/inspections/{opened}/closing", post(close_inspection))
         .route("/v1/status", get(status))
         .route("/", get(page))
         .route("/status.js", get(script))
         .route("/status.css", get(style))
         .with_state(asks)
-        .layer(axum::extract::DefaultBodyLimit::max(4096))
+        .layer(axum::extract::DefaultBodyLimit::max(BODY_LIMIT))
         .layer(axum::middleware::from_fn_with_state(guard, guard::check))
 }
+
+/// Holds the longest list of tokens and event types that an inspection may ask for.
+const BODY_LIMIT: usize = 16_384;
 
 /// Puts a question to the event loop and waits for its answer.
 async fn ask<T>(asks: &Asks, make: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Result<T, Problem> {
@@ -95,6 +101,26 @@ async fn follow(
         Ok(event.unwrap_or_default())
     });
     Ok(Sse::new(events).keep_alive(KeepAlive::default()))
+}
+
+async fn inspect(
+    State(asks): State<Asks>,
+    body: Result<Json<Value>, JsonRejection>,
+) -> Result<Response, Problem> {
+    let request = strict::<InspectionRequest>(body)?;
+    let open = ask(&asks, |back| Ask::Inspect { request, back }).await??;
+    let closing = format!("/v1/inspections/{}/closing", open.opened);
+    Ok((StatusCode::CREATED, [(header::LOCATION, closing)], Json(open)).into_response())
+}
+
+async fn close_inspection(
+    State(asks): State<Asks>,
+    Path(opened): Path<Sequence>,
+    body: Result<Json<Value>, JsonRejection>,
+) -> Result<Json<Value>, Problem> {
+    let closing = strict::<InspectionClosing>(body)?;
+    let closed = ask(&asks, |back| Ask::CloseInspection { opened, closing, back }).await??;
+    Ok(Json(serde_json::json!({ "closed": closed })))
 }
 
 async fn status(State(asks): State<Asks>) -> Result<Json<Status>, Problem> {

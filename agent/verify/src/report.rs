@@ -21,6 +21,18 @@ pub fn told(verified: &Verified) -> String {
              the last {open} have no receipt: only the terminal's own key vouches for their being all\n"
         );
     }
+    text += &match verified.inspection {
+        Some(event) => {
+            format!("本次导出已记入本链：事件 {event} · this export is event {event} of the chain\n")
+        }
+        None => "本链没有关于本次导出的事件（导出时代理未运行）\n\
+                 no event of the chain records this export: the agent did not run\n"
+            .to_owned(),
+    };
+    text += &format!(
+        "SHA256SUMS {}\n请与双方签字的回执核对 · compare with the receipt that both sides signed\n",
+        verified.digest
+    );
     text += &format!(
         "authority  {}\nwitness    {}\n请与公布的密钥核对 · compare both keys with the published ones",
         verified.header.authority.x,

@@ -3,10 +3,10 @@
 
 use std::collections::VecDeque;
 
-use super::{CLOCK_STEP, HEARTBEAT, Output, Terminal};
+use super::{CLOCK_STEP, HEARTBEAT, Output, Terminal, Ticket};
 use crate::act::SignedIn;
-use crate::api::{Outcome, Reply};
-use crate::chain::ChainState;
+use crate::api::{Outcome, Refusal, Reply};
+use crate::chain::{ChainState, Head};
 use crate::enrolled::Enrolled;
 use crate::event::act::{CloseCause, SessionClosed};
 use crate::event::lifecycle::{
@@ -26,6 +26,8 @@ pub(super) enum After {
     Store(SessionId, Box<Enrolled>),
     SignIn(SignedIn),
     SignOut,
+    Inspect { ticket: Ticket, opened: Sequence, head: Head },
+    CloseInspection { ticket: Ticket, closed: Sequence },
 }
 
 #[derive(Debug)]
@@ -110,6 +112,10 @@ impl Terminal {
             After::Store(session, enrolled) => self.outputs.push_back(Output::Store { session, enrolled }),
             After::SignIn(who) => self.operator = Some(who),
             After::SignOut => self.operator = None,
+            After::Inspect { ticket, opened, head } => self.inspection_opened(ticket, opened, head),
+            After::CloseInspection { ticket, closed } => {
+                self.outputs.push_back(Output::InspectionClosed { ticket, result: Ok(closed) });
+            }
         }
     }
 
@@ -121,6 +127,14 @@ impl Terminal {
                 After::Reply(reply) => {
                     let outcome = Outcome::Failed { fault };
                     self.outputs.push_back(Output::Reply(Reply { outcome, events: Vec::new(), ..reply }));
+                }
+                After::Inspect { ticket, .. } => {
+                    let result = Err(Refusal::NotRecording);
+                    self.outputs.push_back(Output::InspectionOpened { ticket, result });
+                }
+                After::CloseInspection { ticket, .. } => {
+                    let result = Err(Refusal::NotRecording);
+                    self.outputs.push_back(Output::InspectionClosed { ticket, result });
                 }
                 After::Store(..) | After::SignIn(_) | After::SignOut => {}
             }

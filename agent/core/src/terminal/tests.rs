@@ -2,6 +2,7 @@
 
 mod challenge;
 mod devices;
+mod inspecting;
 mod limits;
 mod presented;
 mod room;
@@ -42,6 +43,8 @@ struct Desk {
     replies: Vec<Reply>,
     steps: Vec<Step>,
     refused: Vec<Refusal>,
+    inspections: Vec<OpenInspection>,
+    closings: Vec<Sequence>,
     session: Option<SessionId>,
     camera: bool,
     challenge: Option<(Boottime, Turn)>,
@@ -88,6 +91,8 @@ impl Desk {
             replies: vec![],
             steps: vec![],
             refused: vec![],
+            inspections: vec![],
+            closings: vec![],
             session: None,
             camera: false,
             challenge: None,
@@ -125,6 +130,12 @@ impl Desk {
                     Err(refusal) => self.refused.push(refusal),
                 },
                 Output::Answered { result, .. } => self.refused.extend(result.err()),
+                Output::InspectionOpened { result, .. } => {
+                    self.inspections.extend(result.map_err(|refusal| self.refused.push(refusal)));
+                }
+                Output::InspectionClosed { result, .. } => {
+                    self.closings.extend(result.map_err(|refusal| self.refused.push(refusal)));
+                }
                 Output::Step { step, .. } => self.steps.push(step),
                 Output::Find { session, token } => {
                     let enrolled = self.enrolled.get(&token).cloned();
