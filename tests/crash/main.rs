@@ -1,4 +1,5 @@
-//! Crash tests of the journal: what an acknowledged event survives (rows R1 to R7 and R12 of the evidence demands).
+//! Crash tests of the journal: what an acknowledged event survives (rows R1 to R7, R12
+//! and a part of S4 of the evidence demands).
 //! Never passes on luck: each row has a control run that must fail.
 
 #[cfg(test)]
@@ -7,6 +8,8 @@ mod bit_flips;
 mod clock;
 #[cfg(test)]
 mod disk_full;
+#[cfg(test)]
+mod erased;
 #[cfg(test)]
 mod fault_sweep;
 #[cfg(test)]

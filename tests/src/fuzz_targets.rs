@@ -1,5 +1,8 @@
-//! Every parser of bytes from a line, as a plain function of bytes: for the fuzzer and for the replay of its corpus.
+//! Every parser of bytes from a line, from the upstream or from the local API, as a plain function of bytes: for the fuzzer and for the replay of its corpus.
 //! Never judges data, except where only one answer can be right; a panic or an endless loop is the failure.
+
+#[path = "fuzz_targets/evidence.rs"]
+pub mod evidence;
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -20,7 +23,7 @@ use firmware_bridge::{CardPort, PortError, Reader, tlv};
 /// A target and its name, which is the name of its corpus folder too.
 pub type Target = (&'static str, fn(&[u8]));
 
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 15] = [
     ("ccid_serial", ccid_serial),
     ("sdt", sdt),
     ("line_scan", line_scan),
@@ -31,6 +34,11 @@ pub const TARGETS: [Target; 10] = [
     ("card_records", card_records),
     ("resident_id", resident_id),
     ("result_string", result_string),
+    ("token", evidence::token),
+    ("note", evidence::note),
+    ("answer", evidence::answer),
+    ("envelope", evidence::envelope),
+    ("api_request", evidence::api_request),
 ];
 
 /// The first byte is the sequence number of the request, the second cuts the stream.

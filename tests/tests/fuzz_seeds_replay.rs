@@ -1,13 +1,19 @@
-//! Every committed seed of every fuzz target is played through it, whole, cut short and with one byte changed.
-//! Never searches: that is the fuzzer's work (`tests/fuzz/Cargo.toml` has the command).
+//! S5: every committed seed of every fuzz target is played through it, whole, cut short, with one byte changed, and
+//! changed at random for a moment; `ZHENYIN_FUZZ_SECONDS=60` for the row's own minute each.
+//! Never searches by coverage: that is the fuzzer's work (`tests/fuzz/Cargo.toml` has the command).
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
+use serde_json::json;
+use zhenyin_core::jws::payload_unverified;
 use zhenyin_tests::card_reader::{Peer, ResidentCard, ResidentDevice};
 use zhenyin_tests::fuzz_targets::TARGETS;
+use zhenyin_tests::generated::random::Dice;
+use zhenyin_tests::sealing::{SealingChain, fixed};
 
 fn folder(target: &str) -> PathBuf {
     zhenyin_tests::demo::package().join("fuzz/seeds").join(target)
@@ -84,10 +90,40 @@ fn first_seeds() -> BTreeMap<&'static str, Vec<Vec<u8>>> {
     ])
 }
 
+/// The same of what comes from the upstream or the local API, by fixed keys.
+fn first_seeds_of_evidence() -> BTreeMap<&'static str, Vec<Vec<u8>>> {
+    let mut chain = SealingChain::begin(fixed(1)).unwrap();
+    let event = chain.seal().unwrap();
+    let (receipt, event) = (chain.receipt(&event.frontier).unwrap(), event.jws);
+    BTreeMap::from([
+        ("token", vec![event.clone().into_bytes(), chain.grant().token().into()]),
+        ("note", vec![receipt.clone().into_bytes(), chain.grant().log_key().to_string().into_bytes()]),
+        (
+            "answer",
+            vec![
+                json!({"size": 1, "receipt": receipt, "setErrs": {"0": {"err": "schema_unknown"}}})
+                    .to_string()
+                    .into(),
+                json!({"size": 7}).to_string().into(),
+                json!({"first": 0, "events": [event], "checkpoint": receipt, "old": 0}).to_string().into(),
+            ],
+        ),
+        ("envelope", vec![payload_unverified(&event).unwrap()]),
+        (
+            "api_request",
+            vec![
+                br#"{"purpose":"staff-enrolment","role":"pharmacist"}"#.to_vec(),
+                br#"{"answer":"consent","agree":true}"#.to_vec(),
+            ],
+        ),
+    ])
+}
+
 /// With `ZHENYIN_BLESS` set, writes the first seeds anew.
 #[test]
-fn every_target_survives_its_seeds() {
-    let mut first = first_seeds();
+fn s5_every_target_survives_its_seeds() {
+    let (mut first, mut inputs) = (first_seeds(), 0);
+    first.append(&mut first_seeds_of_evidence());
     for (name, target) in TARGETS {
         let folder = folder(name);
         let made = first.remove(name).unwrap();
@@ -103,23 +139,60 @@ fn every_target_survives_its_seeds() {
             .collect();
         assert!(made.iter().all(|seed| seeds.contains(seed)), "{name}: a first seed is missing");
         seeds.push(Vec::new());
-        for seed in seeds {
-            target(&seed);
-            for at in 0..seed.len() {
-                target(&seed[..at]);
-                let mut changed = seed.clone();
-                changed[at] ^= 0x41;
-                target(&changed);
-            }
-        }
+        inputs += replay(target, &seeds);
+        let time = std::env::var("ZHENYIN_FUZZ_SECONDS")
+            .map_or(Duration::from_millis(300), |seconds| Duration::from_secs(seconds.parse().unwrap()));
+        inputs += change(target, &seeds, time);
     }
     assert!(first.is_empty(), "seeds without a target: {:?}", first.keys());
+    println!("S5: {} targets, {inputs} inputs, no panic", TARGETS.len());
 }
 
-/// The control: a target that cannot stand a byte is found by this replay.
+/// Whole, cut short at every place, one byte changed at every place.
+fn replay(target: impl Fn(&[u8]), seeds: &[Vec<u8>]) -> u64 {
+    for seed in seeds {
+        target(seed);
+        for at in 0..seed.len() {
+            target(&seed[..at]);
+            let mut changed = seed.clone();
+            changed[at] ^= 0x41;
+            target(&changed);
+        }
+    }
+    seeds.iter().map(|seed| 1 + 2 * seed.len() as u64).sum()
+}
+
+/// One seed after the other with some bytes changed, put in, taken out or brought from another seed.
+fn change(target: impl Fn(&[u8]), seeds: &[Vec<u8>], time: Duration) -> u64 {
+    let (begun, mut dice, mut inputs) = (Instant::now(), Dice::new(5, 0), 0);
+    while begun.elapsed() < time {
+        let mut input = seeds[usize::try_from(dice.below(seeds.len() as u64)).unwrap()].clone();
+        for _ in 0..=dice.below(4) {
+            let at = usize::try_from(dice.below(input.len() as u64 + 1)).unwrap();
+            let byte = dice.draw().to_le_bytes()[0];
+            match dice.below(4) {
+                0 => input.insert(at, byte),
+                1 => input.truncate(at),
+                2 => {
+                    let other = &seeds[usize::try_from(dice.below(seeds.len() as u64)).unwrap()];
+                    input.splice(at.., other.iter().skip(at).copied());
+                }
+                _ if at < input.len() => input[at] = byte,
+                _ => input.push(byte),
+            }
+        }
+        target(&input);
+        inputs += 1;
+    }
+    inputs
+}
+
+/// A target that cannot stand one byte at one place is found by the replay and by the changes.
 #[test]
-fn a_fragile_target_would_be_found() {
-    let fragile = |data: &[u8]| assert_ne!(data.first(), Some(&0x41));
-    let found = std::panic::catch_unwind(|| fragile(&[0x41]));
-    assert!(found.is_err());
+fn s5_control_a_fragile_target_is_found() {
+    let fragile = |data: &[u8]| assert_ne!(data.get(2), Some(&0x43));
+    let found = |run: &dyn Fn() -> u64| std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err();
+    assert!(found(&|| replay(fragile, &[vec![0, 1, 2]])), "2 becomes 0x43 in the replay");
+    assert!(found(&|| change(fragile, &[vec![0; 4]], Duration::from_secs(30))));
+    assert!(!found(&|| replay(fragile, &[vec![0, 1]])), "and one that stands it is not");
 }

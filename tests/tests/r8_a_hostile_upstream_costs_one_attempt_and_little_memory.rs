@@ -63,7 +63,7 @@ fn r8_a_hostile_upstream_costs_one_attempt_and_little_memory() {
     assert!(elsewhere.accept().is_err(), "no event went where a redirect pointed");
     // The server's own bodies are in this process too.
     let grown = peak_memory() - before;
-    println!("{} MiB at most, the hostile side included", grown >> 20);
+    println!("R8: {} misdeeds, {} MiB at most, the hostile side included", MISDEEDS.len() - 1, grown >> 20);
     assert!(grown < MEMORY, "{} MiB", grown >> 20);
 }
 

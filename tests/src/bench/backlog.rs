@@ -20,6 +20,8 @@ pub struct BacklogFigures {
     pub events: u64,
     pub filled: Duration,
     pub open: Duration,
+    /// Looking through all of it, as an open that believed nothing would have to.
+    pub scan: Duration,
     /// The tree at half of the events, as after a 409.
     pub frontier: Duration,
     /// The first batch to upload.
@@ -45,6 +47,9 @@ pub fn backlog_bench(dir: &Path, events: u64) -> anyhow::Result<BacklogFigures> 
     let open = begun.elapsed();
     let reader = JournalReader::open(&long.dir.join("journal"), long.keys.journal_key())?;
     let begun = Instant::now();
+    anyhow::ensure!(reader.verify_all()?.events == events);
+    let scan = begun.elapsed();
+    let begun = Instant::now();
     anyhow::ensure!(reader.frontier(events / 2 + 1)?.size() == events / 2 + 1);
     let frontier = begun.elapsed();
     let begun = Instant::now();
@@ -67,6 +72,7 @@ pub fn backlog_bench(dir: &Path, events: u64) -> anyhow::Result<BacklogFigures> 
         events,
         filled,
         open,
+        scan,
         frontier,
         batch,
         fresh: latency(quick),
@@ -81,8 +87,8 @@ impl fmt::Display for BacklogFigures {
         writeln!(f, "{} events filled in {:.1?}", self.events, self.filled)?;
         writeln!(
             f,
-            "open {:.1?}, tree at the half {:.1?}, first batch {:.1?}",
-            self.open, self.frontier, self.batch
+            "open {:.1?} (looking through all of it {:.1?}), tree at the half {:.1?}, first batch {:.1?}",
+            self.open, self.scan, self.frontier, self.batch
         )?;
         writeln!(f, "append, fresh      p50 {:.2?}  p99 {:.2?}", self.fresh.p50, self.fresh.p99)?;
         writeln!(

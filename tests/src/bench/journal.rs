@@ -27,6 +27,8 @@ pub struct Latency {
 pub struct JournalFigures {
     /// Appending one event's bytes to a plain file and `fdatasync`.
     pub raw: Latency,
+    /// The same with two flushes: what a journal that flushed twice an event would take at least.
+    pub twice: Latency,
     /// One sealed event from `append` to `Committed`, one caller.
     pub append: Latency,
     /// Processor time to seal one event.
@@ -44,11 +46,14 @@ pub struct JournalFigures {
 pub fn journal_bench(dir: &Path) -> anyhow::Result<JournalFigures> {
     let mut bench = Bench::open(dir)?;
     let mut plain = File::create(dir.join("plain"))?;
-    let (mut raw, mut append) = (Vec::new(), Vec::new());
-    // In turns, so that a slow minute of the disk hits both.
+    let (mut raw, mut twice, mut append) = (Vec::new(), Vec::new(), Vec::new());
+    // In turns, so that a slow minute of the disk hits all of them.
     for _ in 0..ROUNDS {
         for _ in 0..ROUND {
-            raw.push(bench.raw(&mut plain)?);
+            raw.push(raw_append(&mut plain)?);
+        }
+        for _ in 0..ROUND {
+            twice.push(raw_append(&mut plain)? + raw_append(&mut plain)?);
         }
         for _ in 0..ROUND {
             append.push(bench.append()?);
@@ -58,6 +63,7 @@ pub fn journal_bench(dir: &Path) -> anyhow::Result<JournalFigures> {
     let (callers_per_second, events_per_commit) = bench.callers(CALLERS, CALLER_EVENTS)?;
     Ok(JournalFigures {
         raw: latency(raw),
+        twice: latency(twice),
         append: latency(append),
         seal: bench.sealed / u32::try_from(bench.count)?,
         single_per_second,
@@ -117,14 +123,6 @@ impl Bench {
         Ok(Self { chain, journal, reports, sealed: Duration::ZERO, count: 0 })
     }
 
-    /// As many bytes as an event has, appended and flushed.
-    fn raw(&mut self, file: &mut File) -> anyhow::Result<Duration> {
-        let start = Instant::now();
-        file.write_all(&[0x5a; 1_200])?;
-        file.sync_data()?;
-        Ok(start.elapsed())
-    }
-
     fn append(&mut self) -> anyhow::Result<Duration> {
         let (start, last) = self.send()?;
         while self.committed()? < last {}
@@ -175,6 +173,14 @@ impl Bench {
         let done = (answered - first) as f64;
         Ok((done / start.elapsed().as_secs_f64(), done / commits as f64))
     }
+}
+
+/// As many bytes as an event has, appended and flushed.
+fn raw_append(file: &mut File) -> anyhow::Result<Duration> {
+    let start = Instant::now();
+    file.write_all(&[0x5a; 1_200])?;
+    file.sync_data()?;
+    Ok(start.elapsed())
 }
 
 pub(super) fn latency(mut samples: Vec<Duration>) -> Latency {
