@@ -146,11 +146,16 @@ pub enum Outcome {
         version: String,
         locked: bool,
         warnings: Vec<CardWarning>,
+        /// Under which events may tell of this card and, where it was read, of its holder.
+        #[serde(default)]
+        tokens: Vec<SubjectToken>,
     },
     /// The same of a resident identity card.
     ResidentCardRead {
         name: String,
         warnings: Vec<CardWarning>,
+        #[serde(default)]
+        tokens: Vec<SubjectToken>,
     },
     /// Something prevented a decision. Nothing was accepted.
     Failed {

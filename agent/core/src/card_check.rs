@@ -5,6 +5,7 @@ use crate::act::{ActInput, CardEvent, Out, Scene};
 use crate::api::{Answer, Outcome, Refusal, Step};
 use crate::decision::Reason;
 use crate::event::act::{CardFault, CardRead};
+use crate::presented::holder_tokens;
 
 #[derive(Debug)]
 pub(crate) enum CardCheck {
@@ -25,20 +26,25 @@ impl CardCheck {
         match (self, input) {
             (Self::Done, _) => Self::Done,
             (Self::ExpectCard, ActInput::Card(CardEvent::Read(identity))) => {
-                out.record(&CardRead::of(&identity, scene.pepper, scene.reader));
+                let card = CardRead::of(&identity, scene.pepper, scene.reader);
+                out.record(&card);
+                let number = identity.holder().map(|holder| holder.id_number.expose());
+                let holder = number.map(|number| holder_tokens(number, scene.pepper));
+                let tokens = card.subject.into_iter().chain(holder.into_iter().flatten()).collect();
                 out.finish(Outcome::CardRead {
                     name: identity.holder().map(|h| h.name.masked()),
                     region: identity.issued.code.region(),
                     version: identity.issued.version.clone(),
                     locked: identity.holder().is_none(),
                     warnings: identity.warnings.clone(),
+                    tokens,
                 });
                 Self::Done
             }
             (Self::ExpectCard, ActInput::Card(CardEvent::Resident(holder))) => {
                 out.record(&CardRead::of_resident(&holder, scene.pepper, scene.reader));
-                let warnings = holder.warnings.clone();
-                out.finish(Outcome::ResidentCardRead { name: holder.name.masked(), warnings });
+                let (warnings, tokens) = (holder.warnings.clone(), holder.tokens(scene.pepper));
+                out.finish(Outcome::ResidentCardRead { name: holder.name.masked(), warnings, tokens });
                 Self::Done
             }
             (Self::ExpectCard, ActInput::Card(CardEvent::Failed(fault))) => {

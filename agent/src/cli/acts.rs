@@ -14,6 +14,11 @@ use crate::text;
 /// Begins the act and sees it to its end. An outcome that is not a success makes the command fail.
 /// With `still` the person is not asked to turn the head.
 pub(super) async fn follow(client: &Client, request: &Request, still: bool) -> anyhow::Result<()> {
+    tell(&reply(client, request, still).await?)
+}
+
+/// As [`follow`], for whoever makes something of the outcome.
+pub(super) async fn reply(client: &Client, request: &Request, still: bool) -> anyhow::Result<Reply> {
     let mut session = client.begin(request).await?;
     let id = session.id;
     let ended = tokio::select! {
@@ -27,7 +32,7 @@ pub(super) async fn follow(client: &Client, request: &Request, still: bool) -> a
     ended
 }
 
-async fn see_to_its_end(client: &Client, session: &mut Session, mut still: bool) -> anyhow::Result<()> {
+async fn see_to_its_end(client: &Client, session: &mut Session, mut still: bool) -> anyhow::Result<Reply> {
     let mut shown = None;
     while let Some(event) = session.next().await? {
         match event {
@@ -45,7 +50,7 @@ async fn see_to_its_end(client: &Client, session: &mut Session, mut still: bool)
                     client.answer(session.id, &answer).await?;
                 }
             }
-            Event::Done(reply) => return tell(&reply),
+            Event::Done(reply) => return Ok(reply),
         }
     }
     bail!("the agent stopped before the act ended; nothing was accepted")

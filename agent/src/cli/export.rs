@@ -2,6 +2,8 @@
 //! Never writes a package before the agent has put the inspection on record; where no agent runs, says that nothing
 //! was recorded.
 
+mod whom;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
@@ -20,6 +22,7 @@ use crate::export::{self, Exported, Inspection, Sample, Selection};
 use crate::journal::JournalReader;
 use crate::keystore::KeyStore;
 use crate::terminal_enrolment::TerminalEnrolment;
+use whom::NumberFrom;
 
 /// What an inspection asks for; without any of it everything is written.
 #[derive(Debug, clap::Args)]
@@ -35,6 +38,12 @@ pub(super) struct ExportCommand {
     /// Token of an operator, a card or a patient; may come several times.
     #[arg(long, value_parser = token)]
     token: Vec<SubjectToken>,
+    /// Name of an enrolled member of staff; may come several times.
+    #[arg(long)]
+    operator: Vec<String>,
+    /// A card or its holder, by a number that is never on the command line.
+    #[arg(long, value_enum)]
+    card: Option<NumberFrom>,
     /// Event type, as `rule.hit` or `visit.verified.v1`; may come several times.
     #[arg(long)]
     kind: Vec<String>,
@@ -56,9 +65,11 @@ pub(super) fn run(command: ExportCommand, config: &Config) -> anyhow::Result<()>
     let keys = KeyStore::open(&config.state.join("keys"))?;
     let reader = JournalReader::open(&config.state.join("journal"), keys.journal_key())?;
     let enrolment = TerminalEnrolment::load(&config.state)?;
-    let ExportCommand { folder, from, to, token, kind, sample, seed, inspector, nonce } = command;
+    let ExportCommand { folder, from, to, token, operator, card, kind, sample, seed, inspector, nonce } =
+        command;
     let sample = sample.zip(seed).map(|(count, seed)| Sample { seed, count });
-    let selection = Selection { from, to, tokens: token, kinds: kind, sample };
+    let tokens = [token, whom::tokens(config, &keys, &operator, card)?].concat();
+    let selection = Selection { from, to, tokens, kinds: kind, sample };
     let request = InspectionRequest { inspectors: inspector, asked: selection.asked(), nonce };
     // The same look as the agent's: nothing wrong gets as far as the record.
     request.check()?;
