@@ -1,6 +1,7 @@
 //! Starts the whole agent from a config: keys, journal, models, devices, network, local API, event loop.
 //! Never opens a device before everything that can refuse to start has agreed.
 
+mod chain_keys;
 mod open_journal;
 
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use zhenyin_core::documents::Policy;
 use zhenyin_core::event::lifecycle::LogIntegrityAlarm;
 use zhenyin_core::fault::Fault;
 use zhenyin_core::ids::{ChainId, ReaderId};
+use zhenyin_core::rotation::ChainKeys;
 use zhenyin_core::terminal::{Input, JournalState, Setup, Terminal};
 use zhenyin_core::time::Boottime;
 use zhenyin_core::wire::UploadRequest;
@@ -30,10 +32,11 @@ use crate::camera::{
 use crate::card_reader::{CardReaderThread, KeyServer, ReaderReport};
 use crate::clock::Clock;
 use crate::config::{Config, ReaderChoice};
+use crate::data_key::DataKey;
 use crate::event_loop::{Adapters, EventLoop, Wake};
 use crate::face::{self, FaceReport, FaceTask};
-use crate::journal::JournalReader;
 use crate::keystore::KeyStore;
+use crate::known_key::KnownKey;
 use crate::latest::{LatestSender, latest};
 use crate::local_api::{ApiToken, Asks, LocalApi};
 use crate::references::References;
@@ -71,7 +74,7 @@ impl Agent {
     /// # Errors
     /// As [`Self::start`].
     pub fn start_with_camera(config: &Config, camera: Option<OpenCamera>) -> anyhow::Result<Self> {
-        let keys = KeyStore::open_or_create(&config.state.join("keys"))?;
+        let mut keys = KeyStore::open_or_create(&config.state.join("keys"))?;
         let enrolment = match TerminalEnrolment::load(&config.state) {
             Err(TerminalEnrolmentError::NotEnrolled) => {
                 bail!("this terminal is not enrolled: run `zhenyin terminal enrol --code CODE` first")
@@ -87,19 +90,21 @@ impl Agent {
         };
         let journal_dir = config.state.join("journal");
         let clock = Clock::new();
-        let opened = open_journal::open(&journal_dir, &keys, &enrolment, clock.now().wall, report)?;
-        let OpenJournal { journal, durable, lost } = opened;
-        let journal_reader = JournalReader::open(&journal_dir, keys.journal_key())?;
+        let opened = open_journal::open(&journal_dir, &mut keys, &enrolment, clock.now().wall, report)?;
+        let OpenJournal { journal, durable, reader: journal_reader, chain_keys, lost } = opened;
         let references = References::open(&config.state.join("references"), &keys.references_key())?;
         let face = pack.as_ref().map(|(pack, _)| face_rules(pack));
-        let state = (journal_state(&durable, &journal_reader)?, lost);
+        let state = (journal_state(&durable, &journal_reader)?, chain_keys, lost);
         let terminal = terminal(config, enrolment, &keys, &clock, state, face)?;
         let runtime = runtime()?;
         let token = ApiToken::create(&config.state)?;
         let api = runtime.block_on(LocalApi::bind(config.listen, token))?;
         let address = api.address();
         runtime.spawn(serve(api, wakes.clone()));
-        let (posts, server) = start_upstream(config, &runtime, durable.chain, &keys, &wakes)?.unzip();
+        let known_key = Arc::new(chain_keys::known(&keys, durable.chain));
+        known_key.set(terminal.known_key());
+        let (posts, server) = start_upstream(config, &runtime, durable.chain, &known_key, &wakes)?.unzip();
+        let journal_key = keys.journal_key();
         let (tasks, face_tasks) = mpsc::channel();
         let adapters = Adapters {
             clock,
@@ -111,12 +116,14 @@ impl Agent {
             references,
             posts,
             policy_file: policy_file(&config.state),
+            keys,
+            known_key,
         };
         let event_loop = std::thread::Builder::new()
             .name("event-loop".to_owned())
             .spawn(move || EventLoop::new(terminal, adapters, inbox).run())
             .context("event loop cannot be started")?;
-        let scan = start_scan(journal_dir, &keys, durable.chain, &wakes)?;
+        let scan = start_scan(journal_dir, journal_key, durable.chain, &wakes)?;
         tracing::info!(api = %address, "agent is running");
         Ok(Self { wakes, event_loop: Some(event_loop), runtime: Some(runtime), scan: Some(scan), address })
     }
@@ -176,7 +183,7 @@ fn terminal(
     enrolment: TerminalEnrolment,
     keys: &KeyStore,
     clock: &Clock,
-    (journal, lost): (JournalState, Option<LogIntegrityAlarm>),
+    (journal, chain_keys, lost): (JournalState, ChainKeys, Option<LogIntegrityAlarm>),
     face: Option<FaceRules>,
 ) -> anyhow::Result<Terminal> {
     let mut jitter = [0; 8];
@@ -186,10 +193,11 @@ fn terminal(
         policy: Policy::open(&kept, enrolment.authority).ok(),
         authority: enrolment.authority,
         witness: enrolment.witness,
+        signers: chain_keys::signers(keys, &enrolment.grant),
+        keys: chain_keys,
         grant: enrolment.grant,
         journal,
         lost,
-        signer: Box::new(keys.signer()),
         boot: clock.boot_id(),
         pepper: keys.pepper().cloned().context("the key file has no pepper: enrol this terminal anew")?,
         face,
@@ -201,13 +209,13 @@ fn terminal(
 
 fn start_scan(
     dir: PathBuf,
-    keys: &KeyStore,
+    key: DataKey,
     chain: ChainId,
     wakes: &mpsc::Sender<Wake>,
 ) -> anyhow::Result<Scan> {
     let wakes = wakes.clone();
     let found = move |alarm| drop(wakes.send(Wake::Input(Input::EvidenceDamaged(alarm))));
-    Scan::start(dir, keys.journal_key(), chain, found).context("scan of the journal cannot be started")
+    Scan::start(dir, key, chain, found).context("scan of the journal cannot be started")
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
@@ -232,12 +240,12 @@ fn start_upstream(
     config: &Config,
     runtime: &tokio::runtime::Runtime,
     chain: ChainId,
-    keys: &KeyStore,
+    known_key: &Arc<KnownKey>,
     wakes: &mpsc::Sender<Wake>,
 ) -> anyhow::Result<Option<(Posts, KeyServer)>> {
     let Some(upstream) = &config.upstream else { return Ok(None) };
     let upstream = Upstream::new(&upstream.url, upstream.ca_file.as_ref())?;
-    let server = key_server(runtime.handle(), upstream.clone(), chain, keys);
+    let server = key_server(runtime.handle(), upstream.clone(), chain, known_key);
     Ok(Some((spawn_upstream(runtime, upstream, chain, wakes), server)))
 }
 
@@ -362,10 +370,10 @@ fn start_readers(
 }
 
 /// Carries questions of locked cards to the upstream, signed by this terminal.
-fn key_server(runtime: &Handle, upstream: Upstream, chain: ChainId, keys: &KeyStore) -> KeyServer {
-    let (runtime, signer) = (runtime.clone(), keys.signer());
+fn key_server(runtime: &Handle, upstream: Upstream, chain: ChainId, known: &Arc<KnownKey>) -> KeyServer {
+    let (runtime, known) = (runtime.clone(), Arc::clone(known));
     Arc::new(move |question, patience| {
-        runtime.block_on(upstream.authenticate_card(chain, &signer, question, patience))
+        runtime.block_on(upstream.authenticate_card(chain, known.signer(), question, patience))
     })
 }
 

@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use zhenyin_core::api::Request;
 use zhenyin_core::enrolled::Role;
+use zhenyin_core::signer::Signer as _;
 
 use crate::agent::Agent;
 use crate::card_cli::{self, CardCommand};
@@ -97,6 +98,8 @@ enum TerminalCommand {
         #[arg(long)]
         again: bool,
     },
+    /// Make a new signing key. It takes over when the agent starts again; the chain goes on.
+    RotateKey,
 }
 
 #[derive(Debug, Subcommand)]
@@ -130,6 +133,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Terminal(TerminalCommand::Enrol { code, again }) => {
             enrol_terminal(&config(&cli.config)?, &code, again)
         }
+        Command::Terminal(TerminalCommand::RotateKey) => rotate_key(&config(&cli.config)?),
         Command::Journal(command) => evidence::run(command, &config(&cli.config)?),
         Command::Export(command) => export::run(command, &config(&cli.config)?),
         Command::Enrol { role, without_turning } => {
@@ -193,6 +197,16 @@ fn enrol_terminal(config: &Config, code: &str, again: bool) -> anyhow::Result<()
         enrolment.grant.terminal(),
         content.institution.as_deref().unwrap_or("(no institution named)"),
         content.department.as_deref().unwrap_or(""),
+    ))
+}
+
+fn rotate_key(config: &Config) -> anyhow::Result<()> {
+    let mut keys = KeyStore::open(&config.state.join("keys"))?;
+    let next = keys.prepare_rotation()?;
+    say(&format!(
+        "key {} takes over when the agent starts again; until then {} signs",
+        next.public_key().key_id(),
+        keys.signer().public_key().key_id()
     ))
 }
 

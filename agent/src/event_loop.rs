@@ -6,6 +6,7 @@ mod sessions;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
@@ -18,8 +19,11 @@ use zhenyin_core::fault::{Fault, Severity};
 use zhenyin_core::ids::{Sequence, SessionId};
 use zhenyin_core::inspection::OpenInspection;
 use zhenyin_core::merkle::CompactRange;
+use zhenyin_core::note::Note;
 use zhenyin_core::outbox::StoredEvent;
+use zhenyin_core::signer::PublicKey;
 use zhenyin_core::terminal::{Input, Output, Terminal, Ticket};
+use zhenyin_core::time::WallTime;
 use zhenyin_core::wire::{PLAIN_LIMIT, UploadRequest, UpstreamAnswer};
 
 use crate::camera::CameraThread;
@@ -27,6 +31,8 @@ use crate::card_reader::CardReaderThread;
 use crate::clock::Clock;
 use crate::face::FaceTask;
 use crate::journal::{Epoch, Journal, JournalReader, JournalReport};
+use crate::keystore::KeyStore;
+use crate::known_key::KnownKey;
 use crate::local_api::{Ask, Progress};
 use crate::references::References;
 
@@ -54,6 +60,9 @@ pub struct Adapters {
     pub posts: Option<tokio_mpsc::UnboundedSender<UploadRequest>>,
     /// Where the policy in force is kept.
     pub policy_file: PathBuf,
+    pub keys: KeyStore,
+    /// What signs the questions of locked cards.
+    pub known_key: Arc<KnownKey>,
 }
 
 /// See the module.
@@ -236,9 +245,8 @@ impl EventLoop {
             Output::LoadFrontier { size } => self.load_frontier(size),
             Output::LoadBatch { first, max } => self.load_batch(first, max),
             Output::Post(request) => self.post(request),
-            Output::Acknowledge { frontier, receipt, at } => {
-                let _stopped = self.adapters.journal.acknowledge(frontier, receipt.to_string(), at);
-            }
+            Output::Acknowledge { frontier, receipt, at } => self.acknowledge(frontier, &receipt, at),
+            Output::KeyRotated { key, at } => self.key_rotated(key, at),
             Output::KeepPolicy(policy) => {
                 if let Err(error) =
                     crate::durable_file::replace(&self.adapters.policy_file, policy.token().as_bytes())
@@ -247,6 +255,22 @@ impl EventLoop {
                 }
             }
             Output::Alarm(fault) => log_fault(fault),
+        }
+    }
+
+    fn acknowledge(&mut self, frontier: CompactRange, receipt: &Note, at: WallTime) {
+        let _stopped = self.adapters.journal.acknowledge(frontier, receipt.to_string(), at);
+        self.adapters.known_key.set(self.terminal.known_key());
+    }
+
+    fn key_rotated(&mut self, key: PublicKey, at: Sequence) {
+        let chain = self.terminal.chain();
+        match self.adapters.keys.take_over(chain, at.0) {
+            Ok(()) => tracing::info!(key = %key.key_id(), at = at.0, "new key has taken over"),
+            // The journal has the handover: the next start makes up for it.
+            Err(error) => {
+                tracing::error!(error = %chain_of(&error), "new key has taken over, but is not in its place yet");
+            }
         }
     }
 

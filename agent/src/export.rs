@@ -1,6 +1,7 @@
 //! Writes a chain, or what was asked for of it, to a folder that anybody can verify.
 //! Never leaves a gap out: of events that were not asked for, the hash is written. Never writes past the checkpoint
 //! that it is given, so every hash in it is covered by a signature.
+//! A rotation of the terminal's key is always shown: without it nobody could check what the new key signed.
 
 mod package;
 mod report;
@@ -13,7 +14,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use zhenyin_core::api::Refusal;
-use zhenyin_core::event::{Envelope, EventError};
+use zhenyin_core::event::lifecycle::KeyRotated;
+use zhenyin_core::event::{Envelope, EventData as _, EventError};
 use zhenyin_core::ids::{ChainId, Sequence, SubjectToken};
 use zhenyin_core::inspection::{InspectionRequest, Inspector};
 use zhenyin_core::jws::payload_unverified;
@@ -171,7 +173,7 @@ impl Source<'_> {
             };
             let envelope = opened(sequence, jws)?;
             totals.count(&envelope);
-            if self.opened.is_some_and(|opened| sequence >= opened) {
+            if self.opened.is_some_and(|opened| sequence >= opened) || envelope.kind == KeyRotated::TYPE {
                 own.push(sequence);
             } else if selection.takes(&envelope) {
                 taken.push((sequence, leaf));

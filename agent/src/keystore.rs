@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use zeroize::Zeroizing;
-use zhenyin_core::ids::Pepper;
+use zhenyin_core::ids::{ChainId, Pepper};
 use zhenyin_core::signer::{Seed, SoftwareSigner};
 
 use crate::data_key::DataKey;
@@ -19,6 +19,10 @@ pub enum KeyStoreError {
     Missing { path: PathBuf },
     #[error("key file `{}` is damaged: {what}; the terminal must be enrolled anew", path.display())]
     Damaged { path: PathBuf, what: &'static str },
+    #[error("a new key waits already; it takes over when the agent starts again")]
+    RotationWaits,
+    #[error("no new key waits to take over")]
+    NoRotation,
     #[error("the system gives no random bytes")]
     NoRandomness,
     #[error("the key file cannot be used")]
@@ -95,16 +99,63 @@ impl KeyStore {
     /// # Errors
     /// [`KeyStoreError::File`]; the file is as it was then.
     pub fn set_pepper(&mut self, pepper: Pepper) -> Result<(), KeyStoreError> {
-        let old = self.keys.pepper.replace(pepper);
-        if let Err(error) = durable_file::replace(&self.path, self.keys.to_text().as_bytes()) {
-            self.keys.pepper = old;
-            return Err(error.into());
+        self.replace(Keys { pepper: Some(pepper), ..self.keys.clone() })
+    }
+
+    /// Makes the key that is to take over from the one that signs now, and gives its public half. Whoever owns the
+    /// chain hands over to it and then says so with [`Self::take_over`]; until then the old key signs.
+    ///
+    /// # Errors
+    /// [`KeyStoreError::RotationWaits`] when one waits already; the file is as it was then.
+    pub fn prepare_rotation(&mut self) -> Result<SoftwareSigner, KeyStoreError> {
+        if self.keys.next.is_some() {
+            return Err(KeyStoreError::RotationWaits);
         }
-        Ok(())
+        let next = Seed::take(&mut fresh()?);
+        let signer = SoftwareSigner::from_seed(&next);
+        self.replace(Keys { next: Some(next), ..self.keys.clone() })?;
+        Ok(signer)
+    }
+
+    /// The key that is to take over.
+    pub fn next_signer(&self) -> Option<SoftwareSigner> {
+        self.keys.next.as_ref().map(SoftwareSigner::from_seed)
+    }
+
+    /// The chain has handed over with its event `at`, which is durable. The old key stays: an upstream that has lost
+    /// events asks for checkpoints of its time again. Keys of earlier chains go.
+    ///
+    /// # Errors
+    /// [`KeyStoreError::NoRotation`], or [`KeyStoreError::File`]; the file is as it was then.
+    pub fn take_over(&mut self, chain: ChainId, at: u64) -> Result<(), KeyStoreError> {
+        let mut keys = self.keys.clone();
+        let device = keys.next.take().ok_or(KeyStoreError::NoRotation)?;
+        keys.retired.retain(|retired| retired.chain == chain);
+        keys.retired.push(Retired { chain, at, seed: std::mem::replace(&mut keys.device, device) });
+        self.replace(keys)
+    }
+
+    /// The keys that signed in `chain` before, the oldest first, each with the place of the event by which it handed
+    /// over.
+    pub fn retired(&self, chain: ChainId) -> Vec<(u64, SoftwareSigner)> {
+        let retired = self.keys.retired.iter().filter(|retired| retired.chain == chain);
+        retired.map(|retired| (retired.at, SoftwareSigner::from_seed(&retired.seed))).collect()
+    }
+
+    /// What signs a checkpoint of this size of a chain: the key of the last event in it.
+    pub fn checkpoint_signer(&self, chain: ChainId, size: u64) -> SoftwareSigner {
+        let retired = self.retired(chain).into_iter().find(|(at, _)| size <= at + 1);
+        retired.map_or_else(|| self.signer(), |(_, signer)| signer)
     }
 
     pub fn sealing(&self) -> Sealing {
         Sealing::File
+    }
+
+    fn replace(&mut self, keys: Keys) -> Result<(), KeyStoreError> {
+        durable_file::replace(&self.path, keys.to_text().as_bytes())?;
+        self.keys = keys;
+        Ok(())
     }
 
     fn create(dir: &Path, path: PathBuf) -> Result<Self, KeyStoreError> {
@@ -124,26 +175,33 @@ const FILE: &str = "keys";
 /// First line of the file.
 const FORM: &str = "zhenyin keys v1";
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Keys {
     device: Seed,
     journal: DataKey,
     references: DataKey,
     pepper: Option<Pepper>,
+    next: Option<Seed>,
+    retired: Vec<Retired>,
+}
+
+/// A key that has signed the events of a chain up to and with one place.
+#[derive(Clone, Debug)]
+struct Retired {
+    chain: ChainId,
+    at: u64,
+    seed: Seed,
 }
 
 impl Keys {
     fn generate() -> Result<Self, KeyStoreError> {
-        let random = SystemRandom::new();
-        let fresh = || {
-            let mut bytes = [0; 32];
-            random.fill(&mut bytes).map_err(|_| KeyStoreError::NoRandomness).map(|()| bytes)
-        };
         Ok(Self {
             device: Seed::take(&mut fresh()?),
             journal: DataKey::take(&mut fresh()?),
             references: DataKey::take(&mut fresh()?),
             pepper: None,
+            next: None,
+            retired: Vec::new(),
         })
     }
 
@@ -163,6 +221,12 @@ impl Keys {
         line("references", self.references.expose());
         if let Some(pepper) = &self.pepper {
             line("pepper", pepper.expose());
+        }
+        if let Some(next) = &self.next {
+            line("next", next.expose());
+        }
+        for Retired { chain, at, seed } in &self.retired {
+            line(&format!("retired {chain} {at}"), seed.expose());
         }
         let check = check_of(&text);
         text.push_str(&check);
@@ -188,14 +252,40 @@ impl Keys {
                     .ok_or("a key is malformed"),
             )
         };
-        let keys = Self {
+        let mut keys = Self {
             device: Seed::take(&mut *key("device").ok_or("the device key is missing")??),
             journal: DataKey::take(&mut *key("journal").ok_or("the journal key is missing")??),
             references: DataKey::take(&mut *key("references").ok_or("the key of references is missing")??),
-            pepper: key("pepper").transpose()?.map(|bytes| Pepper::new(*bytes)),
+            pepper: None,
+            next: None,
+            retired: Vec::new(),
         };
-        if lines.next().is_some() { Err("it has a line too many") } else { Ok(keys) }
+        lines.try_for_each(|line| keys.take_line(line).ok_or("a line is malformed"))?;
+        Ok(keys)
     }
+
+    /// One of the lines that are not always there.
+    fn take_line(&mut self, line: &str) -> Option<()> {
+        let (name, key) = line.rsplit_once(' ')?;
+        let mut key = decode(key)?;
+        let words: Vec<&str> = name.split(' ').collect();
+        match words[..] {
+            ["pepper"] if self.pepper.is_none() => self.pepper = Some(Pepper::new(*key)),
+            ["next"] if self.next.is_none() => self.next = Some(Seed::take(&mut key)),
+            ["retired", chain, at] => {
+                let (chain, at) = (ChainId(chain.parse().ok()?), at.parse().ok()?);
+                self.retired.push(Retired { chain, at, seed: Seed::take(&mut key) });
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+}
+
+fn fresh() -> Result<[u8; 32], KeyStoreError> {
+    let mut bytes = [0; 32];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| KeyStoreError::NoRandomness)?;
+    Ok(bytes)
 }
 
 fn decode(text: &str) -> Option<Zeroizing<[u8; 32]>> {
@@ -269,6 +359,33 @@ mod tests {
         }
         std::fs::write(&path, &good).unwrap();
         KeyStore::open(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_new_key_takes_over_and_the_old_one_stays_for_its_own_chain() {
+        let dir = dir();
+        let [one, two] = [1, 2].map(|n| ChainId(uuid::Uuid::from_u128(n)));
+        let key = |signer: SoftwareSigner| signer.public_key();
+        let mut store = KeyStore::open_or_create(dir.path()).unwrap();
+        let first = key(store.signer());
+        assert!(matches!(store.take_over(one, 7), Err(KeyStoreError::NoRotation)));
+        let second = key(store.prepare_rotation().unwrap());
+        assert!(matches!(store.prepare_rotation(), Err(KeyStoreError::RotationWaits)));
+        let mut store = KeyStore::open(dir.path()).unwrap();
+        assert_eq!((key(store.signer()), store.next_signer().map(key)), (first, Some(second)));
+        store.take_over(one, 7).unwrap();
+        let mut store = KeyStore::open(dir.path()).unwrap();
+        assert_eq!((key(store.signer()), store.next_signer().map(key)), (second, None));
+        let of_size = |size| key(store.checkpoint_signer(one, size));
+        assert_eq!([0, 8, 9].map(of_size), [first, first, second]);
+        let retired = |store: &KeyStore, chain| -> Vec<_> {
+            store.retired(chain).into_iter().map(|(at, signer)| (at, key(signer))).collect()
+        };
+        assert_eq!((retired(&store, one), retired(&store, two)), (vec![(7, first)], vec![]));
+        store.prepare_rotation().unwrap();
+        store.take_over(two, 9).unwrap();
+        let store = KeyStore::open(dir.path()).unwrap();
+        assert_eq!((retired(&store, one), retired(&store, two)), (vec![], vec![(9, second)]));
     }
 
     #[cfg(unix)]

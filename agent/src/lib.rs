@@ -14,6 +14,7 @@ pub mod card_reader;
 pub mod journal;
 pub mod references;
 pub mod keystore;
+pub mod known_key;
 mod tls;
 pub mod upstream;
 pub mod terminal_enrolment;

@@ -17,52 +17,52 @@ def root(begin, end):
 
 def open_jws(token, key, typ):
     header, payload, signature = token.split(".")
-    head = json.loads(b64u(header))
-    assert head["alg"] in ("EdDSA", "Ed25519") and head["typ"] == typ, "kind of token"
+    assert (head := json.loads(b64u(header)))["alg"] in ("EdDSA", "Ed25519") and head["typ"] == typ, "kind"
     Ed25519PublicKey.from_public_bytes(key).verify(b64u(signature), f"{header}.{payload}".encode())
     return json.loads(b64u(payload))
 
-def signature_of(note, name, role, key):
-    """The signature line of this name and key, or nothing."""
+def signature_of(note, name, role, key):  # the line of this name and key, or nothing
     key_id = sha(f"{name}\n".encode() + bytes([role]) + key)[:4]
-    for line in note.split("\n\n", 1)[1].splitlines():
-        dash, who, blob = line.split(" ")
-        blob = base64.b64decode(blob)
-        if dash == "—" and who == name and blob[:4] == key_id:
-            return blob[4:]
+    for dash, who, blob in (line.split(" ") for line in note.split("\n\n", 1)[1].splitlines()):
+        if dash == "—" and who == name and (raw := base64.b64decode(blob))[:4] == key_id:
+            return raw[4:]
 
 folder = pathlib.Path(sys.argv[1])
 chain = json.loads((folder / "chain.json").read_text())
-authority = b64u(chain["authority"]["x"])
-grant = open_jws(chain["grant"], authority, "terminal-grant+jws")
-device = b64u(grant["jwk"]["x"])
+grant = open_jws(chain["grant"], b64u(chain["authority"]["x"]), "terminal-grant+jws")
+keys = {0: b64u(grant["jwk"]["x"])}  # by the first event that each signs
+key_of = lambda number: [key for since, key in keys.items() if since <= max(number, 0)][-1]
 witness_name, _, blob = (chain["witness"] or "+ +").split("+", 2)
 witness = base64.b64decode(blob)[1:]
-first, leaves, shown = leaf_hash(chain["grant"].encode()), [], 0
-hidden = noted = receipted = 0
+first, leaves = leaf_hash(chain["grant"].encode()), []
+shown = hidden = noted = receipted = 0
 # Of a selection the hashes of all events are there, so that what is shown has its place among them.
 everything = folder / "leaves.txt"
 everything = [bytes.fromhex(line) for line in everything.read_text().split()] if everything.exists() else None
 tokens = (folder / "events.jws").read_text().splitlines()
 for shown, token in enumerate(tokens, 1):
-    event, leaf = open_jws(token, device, "terminal-event+jws"), leaf_hash(token.encode())
+    leaf = leaf_hash(token.encode())
     if everything is not None:
-        place = everything.index(leaf, len(leaves))
-        hidden = place if place > len(leaves) else hidden
+        hidden = place if (place := everything.index(leaf, len(leaves))) > len(leaves) else hidden
         leaves += everything[len(leaves):place]
     number = len(leaves)
+    event = open_jws(token, key_of(number), "terminal-event+jws")
     assert event["chainid"] == grant["chain"] and int(event["sequence"]) == number, f"event {number}: place"
     assert b64u(event["prevhash"]) == (leaves[-1] if leaves else first), f"event {number}: prevhash"
     leaves.append(leaf)
+    if event["type"] == "key.rotated.v1":  # the last event of its key; the next one proves that it is held
+        key, place = b64u(event["data"]["jwk"]["x"]), {name: event[name] for name in ("prevhash", "sequence")}
+        assert open_jws(event["data"]["proof"], key, "terminal-rotation+jws") == {"chain": grant["chain"]} | place, "proof"
+        assert key not in keys.values(), f"event {number}: a key comes back"
+        keys[number + 1] = key
 leaves, hidden = (everything, len(everything)) if len(everything or []) > len(leaves) else (leaves, hidden)
 for path in sorted((folder / "notes").glob("*.note")):
-    note = path.read_text()
-    text = note.split("\n\n", 1)[0] + "\n"
+    text = (note := path.read_text()).split("\n\n", 1)[0] + "\n"
     origin, size, top = text.splitlines()
     assert origin.endswith(f'/{grant["terminal"]}/{grant["chain"]}') and int(size) <= len(leaves), f"{path}: size"
     assert base64.b64decode(top) == root(0, int(size)), f"{path}: root"
+    device, noted = key_of(int(size) - 1), max(noted, int(size))
     Ed25519PublicKey.from_public_bytes(device).verify(signature_of(note, origin, 1, device), text.encode())
-    noted = max(noted, int(size))
     if signed := signature_of(note, witness_name, 4, witness):
         said = f"cosignature/v1\ntime {int.from_bytes(signed[:8], 'big')}\n{text}".encode()
         Ed25519PublicKey.from_public_bytes(witness).verify(signed[8:], said)

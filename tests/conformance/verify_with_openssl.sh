@@ -43,6 +43,7 @@ chain=$(member chain "$work/payload")
 terminal=$(member terminal "$work/payload")
 device=$(member x "$work/payload" | tr -d '\n' | unb64u | hex)
 key "$device" "$work/device"
+printf %s "$device" >"$work/key.0" # key.N: the key of the note for N events
 witness=$(member witness "$work/chain" | cut -d+ -f1)
 witness_key=$(member witness "$work/chain" | cut -d+ -f3- | tr -d '\n' | openssl base64 -d -A | hex)
 [ -z "$witness" ] || key "${witness_key#04}" "$work/witness"
@@ -55,6 +56,19 @@ while read -r token; do # stack: hashes of perfect subtrees, largest first
     [ "$(member sequence "$work/payload")" = "$(printf %020d "$size")" ] || fail "event $size: sequence"
     [ "$(member chainid "$work/payload")" = "$chain" ] || fail "event $size: chain"
     [ "$(member prevhash "$work/payload" | tr -d '\n' | unb64u | hex)" = "$last" ] || fail "event $size: prevhash"
+    place=$(sed 's/.*"prevhash":"\([^"]*\)".*"sequence":"\([^"]*\)".*/"prevhash":"\1","sequence":"\2"/' "$work/payload")
+    kind=$(member type "$work/payload")
+    next=$(member x "$work/payload") proof=$(member proof "$work/payload")
+    if [ "$kind" = key.rotated.v1 ]; then # the old key's last event; the new one proves that it is held
+        printf %s "$device" >"$work/key.$((size + 1))"
+        device=$(printf %s "$next" | unb64u | hex)
+        key "$device" "$work/device"
+        printf %s "$proof" >"$work/token"
+        jws "$work/token" "$work/device" || fail "event $size: proof of the new key"
+        [ "$(cat "$work/payload")" = "{\"chain\":\"$chain\",$place}" ] || fail "event $size: proof of another place"
+    else
+        printf %s "$device" >"$work/key.$((size + 1))"
+    fi
     last=$(leaf "$token")
     top=$last n=$size
     while [ $((n % 2)) -eq 1 ]; do
@@ -77,11 +91,14 @@ line() { # note $1, name $2, role and key $3 -> signature bytes in $work/sig
 }
 receipted=0
 for note in "$dir"/notes/*.note; do
+    [ -e "$note" ] || continue
     head -n 3 "$note" >"$work/text"
     origin=$(sed -n 1p "$note") n=$(sed -n 2p "$note")
     [ "${origin#*/}" = "$terminal/$chain" ] || fail "$note: origin"
     [ -f "$work/root.$n" ] || fail "$note: size"
     [ "$(sed -n 3p "$note" | tr -d '\n' | openssl base64 -d -A | hex)" = "$(cat "$work/root.$n")" ] || fail "$note: root"
+    device=$(cat "$work/key.$n")
+    key "$device" "$work/device"
     unhex "$(line "$note" "$origin" "01$device")" >"$work/sig"
     verify "$work/device" "$work/text" "$work/sig" || fail "$note: signature of the device"
     cosigned=$([ -z "$witness" ] || line "$note" "$witness" "$witness_key")

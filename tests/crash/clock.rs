@@ -11,6 +11,7 @@ use zhenyin_core::ids::{BootId, Pepper, ReaderId};
 use zhenyin_core::jws::payload_unverified;
 use zhenyin_core::merkle::CompactRange;
 use zhenyin_core::outbox::StoredEvent;
+use zhenyin_core::rotation::{ChainKeys, Signers};
 use zhenyin_core::signer::Signer as _;
 use zhenyin_core::terminal::{Input, JournalState, Output, Setup, Terminal};
 use zhenyin_core::time::{Boottime, ClockTrust, Now, WallTime};
@@ -49,7 +50,8 @@ impl Clocked {
             grant,
             journal: JournalState { chain, acknowledged: CompactRange::new(), recent },
             lost: None,
-            signer: Box::new(fixed(1)),
+            keys: ChainKeys::granted(fixed(1).public_key()),
+            signers: Signers::new(Box::new(fixed(1))),
             boot: BootId(Uuid::from_u128(boot)),
             pepper: Pepper::new([5; 32]),
             policy: None,

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use zhenyin::journal::{Journal, JournalError, JournalReader, asides, set_aside};
 use zhenyin_core::merkle::CompactRange;
-use zhenyin_core::note::{KeyRole, VerifierKey};
+use zhenyin_core::note::{KeyRole, Note, VerifierKey};
 use zhenyin_core::outbox::{Outbox, OutboxAction, OutboxAlarm, OutboxNotice, StoredEvent};
 use zhenyin_core::signer::Signer as _;
 use zhenyin_core::time::{Boottime, WallTime};
@@ -144,7 +144,7 @@ fn r5_an_old_copy_of_everything_is_noticed_by_the_upstream() {
         .iter()
         .map(|event| StoredEvent { jws: event.jws.clone().unwrap(), leaf: event.leaf })
         .collect();
-    outbox.handle_batch(first, batch, now, &device).unwrap();
+    outbox.handle_batch(first, batch, now, |head| Note::sign(head, &device)).unwrap();
     assert!(matches!(outbox.poll(now), Some(OutboxAction::Post(_))));
     let notice = outbox.handle_answer(UpstreamAnswer::Conflict { size: ALL }, now, 0);
     assert!(

@@ -7,6 +7,7 @@ use crate::ids::{BootId, Sequence};
 use crate::jws::{self, Form};
 use crate::merkle::{CompactRange, Hash, leaf_hash};
 use crate::note::{Checkpoint, Note};
+use crate::rotation::{ChainKeys, RotationError, hand_over};
 use crate::signer::{Signer, SignerError};
 use crate::time::{Now, WallTime};
 
@@ -18,8 +19,10 @@ pub enum ChainError {
     TooLong { kind: String, found: usize },
     #[error("event `{kind}` could not be signed")]
     Sign { kind: String, source: SignerError },
-    #[error("signer holds another key than the grant names")]
+    #[error("signer holds another key than the one that signs here")]
     ForeignSigner,
+    #[error("key cannot be rotated")]
+    Rotation(#[source] RotationError),
 }
 
 /// Everything that must be kept between two runs to append again.
@@ -51,6 +54,7 @@ pub struct SealedEvent {
 #[derive(Clone, Debug)]
 pub struct Chain {
     grant: Grant,
+    keys: ChainKeys,
     state: ChainState,
 }
 
@@ -58,12 +62,13 @@ impl Chain {
     /// A chain without events: the first one links to the grant.
     pub fn begin(grant: Grant) -> Self {
         let state = ChainState { frontier: CompactRange::new(), last_leaf: grant.leaf() };
-        Self { grant, state }
+        let keys = ChainKeys::granted(grant.device_key());
+        Self { grant, keys, state }
     }
 
-    /// Goes on where `state` ends.
-    pub fn resume(grant: Grant, state: ChainState) -> Self {
-        Self { grant, state }
+    /// Goes on where `state` ends, under the newest of its `keys`.
+    pub fn resume(grant: Grant, keys: ChainKeys, state: ChainState) -> Self {
+        Self { grant, keys, state }
     }
 
     /// Signs the event as the next of the chain.
@@ -93,11 +98,13 @@ impl Chain {
         boot: &BootId,
         signer: &dyn Signer,
     ) -> Result<SealedEvent, ChainError> {
-        if signer.public_key() != self.grant.device_key() {
+        if signer.public_key() != self.keys.newest() {
             return Err(ChainError::ForeignSigner);
         }
         let kind = draft.kind.clone();
         let envelope = self.envelope(draft, now, boot);
+        let mut keys = self.keys.clone();
+        keys.follow(&envelope).map_err(ChainError::Rotation)?;
         let payload = match envelope.to_payload() {
             Ok(payload) => payload,
             Err(source) => return Err(ChainError::Event { kind, source }),
@@ -112,24 +119,42 @@ impl Chain {
         let leaf = leaf_hash(jws.as_bytes());
         self.state.frontier.append(leaf);
         self.state.last_leaf = leaf;
+        self.keys = keys;
         let frontier = self.state.frontier.clone();
         Ok(SealedEvent { sequence: envelope.sequence, jws, leaf, at: now.wall, frontier })
     }
 
-    /// Takes back every event sealed after `to`, because its commit failed.
+    /// Hands over to the key of `next`: the old one signs that, and nothing after it.
+    ///
+    /// # Errors
+    /// [`ChainError`]; the chain is then as it was before.
+    pub fn rotate(
+        &mut self,
+        next: &dyn Signer,
+        now: Now,
+        boot: &BootId,
+        signer: &dyn Signer,
+    ) -> Result<SealedEvent, ChainError> {
+        let (sequence, prev) = (Sequence(self.state.frontier.size()), self.state.last_leaf);
+        let event = hand_over(self.grant.chain(), sequence, &prev, next).map_err(ChainError::Rotation)?;
+        self.seal(&event, now, boot, signer)
+    }
+
+    /// Takes back every event sealed after `to`, and every rotation among them, because its commit failed.
     ///
     /// The caller guarantees that none of them is durable or was shown to anybody: two different events
     /// with one sequence number are an equivocation, which the upstream keeps as proof against the terminal.
     pub fn roll_back(&mut self, to: ChainState) {
+        self.keys.cut(to.frontier.size());
         self.state = to;
     }
 
-    /// Signs a checkpoint of any size whose root the caller knows.
+    /// Signs a checkpoint of any size whose root the caller knows, with the key of [`ChainKeys::of_checkpoint`].
     ///
     /// # Errors
     /// Whatever the signer says.
     pub fn checkpoint(&self, head: Head, signer: &dyn Signer) -> Result<Note, SignerError> {
-        checkpoint(&self.origin(), head, signer)
+        Note::sign(Checkpoint { origin: self.origin(), size: head.size, root: head.root }, signer)
     }
 
     pub fn head(&self) -> Head {
@@ -138,6 +163,10 @@ impl Chain {
 
     pub fn state(&self) -> &ChainState {
         &self.state
+    }
+
+    pub fn keys(&self) -> &ChainKeys {
+        &self.keys
     }
 
     pub fn grant(&self) -> &Grant {
@@ -164,9 +193,4 @@ impl Chain {
             time: now.wall,
         }
     }
-}
-
-/// Signs a checkpoint as the log `origin`.
-pub(crate) fn checkpoint(origin: &str, head: Head, signer: &dyn Signer) -> Result<Note, SignerError> {
-    Note::sign(Checkpoint { origin: origin.to_owned(), size: head.size, root: head.root }, signer)
 }

@@ -21,6 +21,7 @@ impl Form {
     pub const ROSTER: Self = Self { typ: "terminal-roster+jws", cty: "application/json" };
     pub const ORDERS: Self = Self { typ: "terminal-orders+jws", cty: "application/json" };
     pub const ACKNOWLEDGEMENT: Self = Self { typ: "terminal-acknowledgement+jws", cty: "application/json" };
+    pub const ROTATION: Self = Self { typ: "terminal-rotation+jws", cty: "application/json" };
     pub const ENROLMENT: Self = Self { typ: "terminal-enrolment+jws", cty: "application/json" };
 }
 

@@ -28,6 +28,7 @@ mod limit;
 pub mod api;
 pub mod inspection;
 pub mod event;
+pub mod rotation;
 pub mod chain;
 pub mod receipt;
 pub mod wire;

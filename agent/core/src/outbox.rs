@@ -8,13 +8,13 @@ pub use notice::{Acknowledged, OutboxAlarm, OutboxError, OutboxNotice};
 
 use std::time::Duration;
 
-use crate::chain::{Head, checkpoint};
+use crate::chain::Head;
 use crate::event::{kind_unverified, lifecycle};
 use crate::ids::Sequence;
 use crate::merkle::{CompactRange, Hash, leaf_hash};
-use crate::note::{Note, VerifierKey};
+use crate::note::{Checkpoint, Note, VerifierKey};
 use crate::receipt::{ReceiptError, verify_receipt};
-use crate::signer::Signer;
+use crate::signer::SignerError;
 use crate::time::Boottime;
 use crate::wire::{BATCH, BODY_LIMIT, UploadReceipt, UploadRequest, UpstreamAnswer};
 use backoff::Backoff;
@@ -182,7 +182,7 @@ impl Outbox {
         Ok(())
     }
 
-    /// Builds the request from the events that were asked for and signs its checkpoint.
+    /// Builds the request from the events that were asked for. `sign` makes a signed note of its checkpoint.
     ///
     /// # Errors
     /// [`OutboxError::Damaged`] when an event is not the one that was chained: the outbox stops.
@@ -192,7 +192,7 @@ impl Outbox {
         first: u64,
         mut events: Vec<StoredEvent>,
         now: Boottime,
-        signer: &dyn Signer,
+        sign: impl FnOnce(Checkpoint) -> Result<Note, SignerError>,
     ) -> Result<(), OutboxError> {
         let Phase::LoadingBatch(max) = self.phase else { return Err(OutboxError::NotAsked) };
         self.phase = Phase::Idle;
@@ -221,8 +221,8 @@ impl Outbox {
             range.append(*leaf);
             range
         });
-        let head = Head { size: end.size(), root: end.root() };
-        let note = checkpoint(&self.origin, head, signer).map_err(OutboxError::Sign)?;
+        let checkpoint = Checkpoint { origin: self.origin.clone(), size: end.size(), root: end.root() };
+        let note = sign(checkpoint).map_err(OutboxError::Sign)?;
         let request = UploadRequest {
             first,
             events: events.into_iter().map(|event| event.jws).collect(),

@@ -32,7 +32,7 @@ use crate::enrolled::Enrolled;
 use crate::event::Envelope;
 use crate::event::lifecycle::{LogIntegrityAlarm, PolicyApplied};
 use crate::fault::Fault;
-use crate::ids::{BootId, Pepper, ReaderId, Sequence, SessionId, SubjectToken};
+use crate::ids::{BootId, ChainId, Pepper, ReaderId, Sequence, SessionId, SubjectToken};
 use crate::inspection::{InspectionClosing, InspectionRequest, OpenInspection};
 use crate::limit::AttemptLimit;
 use crate::merkle::{CompactRange, leaf_hash};
@@ -40,7 +40,8 @@ use crate::note::{Note, VerifierKey};
 use crate::outbox::StoredEvent;
 use crate::presented::ScannedCode;
 use crate::room::Room;
-use crate::signer::{PublicKey, Signer};
+use crate::rotation::{ChainKeys, Signers};
+use crate::signer::PublicKey;
 use crate::time::{Boottime, Now, WallTime};
 use crate::wire::{UploadRequest, UpstreamAnswer};
 
@@ -59,7 +60,9 @@ pub struct Setup {
     pub journal: JournalState,
     /// What the chain before this one has lost; recorded when this one begins.
     pub lost: Option<LogIntegrityAlarm>,
-    pub signer: Box<dyn Signer + Send>,
+    /// The public keys of the chain so far, and the private ones that this terminal holds.
+    pub keys: ChainKeys,
+    pub signers: Signers,
     pub boot: BootId,
     pub pepper: Pepper,
     pub policy: Option<Policy>,
@@ -236,6 +239,11 @@ pub enum Output {
         /// The witness's time in the receipt.
         at: WallTime,
     },
+    /// The event by which `key` took over is durable: from `at` on, its place, the old key signs no event any more.
+    KeyRotated {
+        key: PublicKey,
+        at: Sequence,
+    },
     KeepPolicy(Policy),
     /// Something for the log and the status page; recorded already where it must be.
     Alarm(Fault),
@@ -244,7 +252,7 @@ pub enum Output {
 /// See the module.
 pub struct Terminal {
     authority: PublicKey,
-    signer: Box<dyn Signer + Send>,
+    signers: Signers,
     boot: BootId,
     pepper: Pepper,
     policy: Option<Policy>,
@@ -283,8 +291,8 @@ impl Terminal {
                 setup.jitter,
                 now,
             ),
-            chain: Chain::resume(setup.grant, setup.journal.chain),
-            signer: setup.signer,
+            chain: Chain::resume(setup.grant, setup.keys, setup.journal.chain),
+            signers: setup.signers,
             boot: setup.boot,
             pepper: setup.pepper,
             policy: setup.policy,
@@ -380,8 +388,18 @@ impl Terminal {
 
     /// A signed checkpoint of everything durable: for the head file and for an export.
     pub fn checkpoint(&self) -> Option<Note> {
-        (self.recording.durable == self.chain.head().size)
-            .then(|| self.chain.checkpoint(self.chain.head(), self.signer.as_ref()).ok())?
+        let head = self.chain.head();
+        let signer = self.signers.find(self.chain.keys().of_checkpoint(head.size)).ok()?;
+        (self.recording.durable == head.size).then(|| self.chain.checkpoint(head, signer).ok())?
+    }
+
+    pub fn chain(&self) -> ChainId {
+        self.chain.grant().chain()
+    }
+
+    /// The key that whoever has the acknowledged part of the chain takes for this terminal's.
+    pub fn known_key(&self) -> PublicKey {
+        self.chain.keys().of_event(self.syncing.acknowledged())
     }
 
     /// Whether the chain is closed and every event of it has a receipt.

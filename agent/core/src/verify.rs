@@ -10,7 +10,8 @@ use crate::jws::{self, Form, JwsError};
 use crate::merkle::{CompactRange, Hash, leaf_hash};
 use crate::note::{Note, NoteError, VerifierKey};
 use crate::receipt::{ReceiptError, verify_receipt};
-use crate::signer::Jwk;
+use crate::rotation::{ChainKeys, RotationError};
+use crate::signer::{Jwk, PublicKey};
 use crate::time::WallTime;
 
 /// File `chain.json` of an exported chain: what a verifier must hold beside events and notes.
@@ -28,6 +29,8 @@ pub struct ExportHeader {
 pub enum Fault {
     #[error("event {event}: signature")]
     Signature { event: u64, source: JwsError },
+    #[error("event {event}: rotation of the key")]
+    Rotation { event: u64, source: RotationError },
     #[error("event {event}: envelope")]
     Envelope { event: u64, source: EventError },
     #[error("event {event}: sequence {found}")]
@@ -68,6 +71,7 @@ pub struct CheckedEvent {
     envelope: Envelope,
     leaf: Hash,
     payload: Vec<u8>,
+    key: PublicKey,
 }
 
 impl CheckedEvent {
@@ -78,15 +82,16 @@ impl CheckedEvent {
 }
 
 /// The part of an event's check that needs no other event, and nearly all of the work: may run on any thread.
-/// `event` is the number that a fault names.
+/// `event` is the number that a fault names, `key` the one that is believed to sign at its place: [`Verifier::checked`]
+/// refuses it where another one does.
 ///
 /// # Errors
 /// [`Fault::Signature`] or [`Fault::Envelope`].
-pub fn check_event(grant: &Grant, event: u64, sealed: &str) -> Result<CheckedEvent, Fault> {
-    let opened = jws::open(sealed, Form::EVENT, &[grant.device_key()])
-        .map_err(|source| Fault::Signature { event, source })?;
+pub fn check_event(key: PublicKey, event: u64, sealed: &str) -> Result<CheckedEvent, Fault> {
+    let opened =
+        jws::open(sealed, Form::EVENT, &[key]).map_err(|source| Fault::Signature { event, source })?;
     let envelope = Envelope::parse(&opened.payload).map_err(|source| Fault::Envelope { event, source })?;
-    Ok(CheckedEvent { envelope, leaf: leaf_hash(sealed.as_bytes()), payload: opened.payload })
+    Ok(CheckedEvent { envelope, leaf: leaf_hash(sealed.as_bytes()), payload: opened.payload, key })
 }
 
 /// Takes a chain event by event. Notes come first, so that one pass is enough.
@@ -95,7 +100,7 @@ pub struct Verifier {
     grant: Grant,
     witness: Option<VerifierKey>,
     origin: String,
-    log_key: VerifierKey,
+    keys: ChainKeys,
     /// Descending by size: the next one due is last.
     pending: Vec<Note>,
     frontier: CompactRange,
@@ -120,7 +125,7 @@ impl Verifier {
         Self {
             witness: witness.or_else(|| grant.witness().cloned()),
             origin: grant.origin(),
-            log_key: grant.log_key(),
+            keys: ChainKeys::granted(grant.device_key()),
             pending: notes,
             last_leaf: grant.leaf(),
             frontier,
@@ -135,7 +140,8 @@ impl Verifier {
     /// [`Fault`]; the verifier must not be used further then.
     pub fn event(&mut self, sealed: &str) -> Result<Envelope, Fault> {
         self.notes_due()?;
-        let checked = check_event(&self.grant, self.frontier.size(), sealed)?;
+        let sequence = self.frontier.size();
+        let checked = check_event(self.keys.of_event(sequence), sequence, sealed)?;
         self.checked(checked)
     }
 
@@ -145,8 +151,14 @@ impl Verifier {
     /// [`Fault`]; the verifier must not be used further then.
     pub fn checked(&mut self, checked: CheckedEvent) -> Result<Envelope, Fault> {
         self.notes_due()?;
-        let CheckedEvent { envelope, leaf, .. } = checked;
-        self.check_place(self.frontier.size(), &envelope)?;
+        let CheckedEvent { envelope, leaf, key, .. } = checked;
+        let event = self.frontier.size();
+        if key != self.keys.of_event(event) {
+            let source = JwsError::UnknownKey(key.key_id().as_str().to_owned());
+            return Err(Fault::Signature { event, source });
+        }
+        self.check_place(event, &envelope)?;
+        self.keys.follow(&envelope).map_err(|source| Fault::Rotation { event, source })?;
         self.append(leaf)?;
         Ok(envelope)
     }
@@ -217,7 +229,8 @@ impl Verifier {
     fn check_note(&mut self, note: &Note, head: Head) -> Result<(), Fault> {
         let size = head.size;
         let found = note.checkpoint();
-        note.verify_log(&self.log_key).map_err(|source| Fault::Checkpoint { size, source })?;
+        let key = self.grant.log_key_of(self.keys.of_checkpoint(size));
+        note.verify_log(&key).map_err(|source| Fault::Checkpoint { size, source })?;
         let witness = self.witness.as_ref().filter(|key| note.has_line(key));
         let what = if witness.is_some() { "receipt" } else { "checkpoint" };
         if found.origin != self.origin {

@@ -16,6 +16,7 @@ use zhenyin_core::merkle::{
     CompactRange, Hash, consistency_proof, inclusion_proof, leaf_hash, verify_consistency, verify_inclusion,
 };
 use zhenyin_core::note::{Checkpoint, KeyRole, Note, VerifierKey};
+use zhenyin_core::rotation::ChainKeys;
 use zhenyin_core::signer::{Seed, Signer as _, SoftwareSigner};
 use zhenyin_core::time::{Boottime, ClockTrust, Now, WallTime};
 use zhenyin_core::verify::{Fault, Summary, Verifier};
@@ -218,7 +219,7 @@ fn every_way_of_tampering_has_its_name() {
         let mut state = chain.state().clone();
         state.last_leaf = leaf_hash(event.as_bytes());
         state.frontier.append(state.last_leaf);
-        chain = Chain::resume(golden_grant(), state);
+        chain = Chain::resume(golden_grant(), ChainKeys::granted(device().public_key()), state);
         forged.push(event.to_owned());
     }
     let draft = person("patient.checkin.v1", "pt:PFdWuELkqQ8jdnv80XtH3e", json!({"decision": "accept"}));

@@ -7,13 +7,16 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use zhenyin_core::documents::Grant;
 use zhenyin_core::event::Envelope;
 use zhenyin_core::event::lifecycle::LogIntegrityAlarm;
 use zhenyin_core::ids::ChainId;
 use zhenyin_core::note::Note;
+use zhenyin_core::rotation::ChainKeys;
 use zhenyin_core::terminal::JournalState;
 use zhenyin_core::time::WallTime;
 
+use super::chain_keys;
 use crate::journal::{
     Aside, DurableChain, Journal, JournalError, JournalReader, JournalReport, Limits, asides, set_aside,
 };
@@ -28,6 +31,9 @@ const NEXT_SCAN: Duration = Duration::from_secs(24 * 3600);
 pub(super) struct OpenJournal {
     pub(super) journal: Journal,
     pub(super) durable: DurableChain,
+    pub(super) reader: JournalReader,
+    /// The keys of the chain up to now.
+    pub(super) chain_keys: ChainKeys,
     /// What the chain before this one has lost, if its journal was set aside.
     pub(super) lost: Option<LogIntegrityAlarm>,
 }
@@ -36,7 +42,7 @@ pub(super) struct OpenJournal {
 /// Whatever the journal says. A damaged one is set aside first; the error says where and what to do.
 pub(super) fn open(
     dir: &Path,
-    keys: &KeyStore,
+    keys: &mut KeyStore,
     enrolment: &TerminalEnrolment,
     now: WallTime,
     report: impl FnMut(JournalReport) + Send + 'static,
@@ -64,12 +70,14 @@ pub(super) fn open(
             journal.begin_chain(chain, enrolment.grant.token())?
         }
     };
-    if let Err(error) = verify_head(&durable, enrolment) {
+    let reader = JournalReader::open(dir, keys.journal_key())?;
+    let chain_keys = chain_keys::settle(keys, &enrolment.grant, &reader, durable.state.frontier.size())?;
+    if let Err(error) = verify_head(&durable, &enrolment.grant, &chain_keys) {
         journal.close();
         return Err(aside(error));
     }
     let replaced = enrolment.replaces.and_then(|old| asides(dir).into_iter().rfind(|a| a.chain == old));
-    Ok(OpenJournal { journal, durable, lost: replaced.map(|aside| alarm_of(&aside)) })
+    Ok(OpenJournal { journal, durable, reader, chain_keys, lost: replaced.map(|aside| alarm_of(&aside)) })
 }
 
 fn damaged(aside: &Aside) -> String {
@@ -93,10 +101,10 @@ fn alarm_of(aside: &Aside) -> LogIntegrityAlarm {
 }
 
 /// The head file is the newest checkpoint this terminal signed; a forged one must not hide a cut journal.
-fn verify_head(durable: &DurableChain, enrolment: &TerminalEnrolment) -> anyhow::Result<()> {
+fn verify_head(durable: &DurableChain, grant: &Grant, keys: &ChainKeys) -> anyhow::Result<()> {
     let Some(text) = &durable.head else { return Ok(()) };
     let note = Note::parse(text).context("head file of the journal is damaged")?;
-    note.verify_log(&enrolment.grant.log_key())
+    note.verify_log(&grant.log_key_of(keys.of_checkpoint(note.checkpoint().size)))
         .context("head file of the journal was not signed by this terminal")
 }
 

@@ -80,7 +80,10 @@ pub(super) fn run(command: ExportCommand, config: &Config) -> anyhow::Result<()>
     let header = enrolment.export_header();
     let (opened, checkpoint) = match &recorder {
         Some(recorder) => (Some(recorder.open.opened), Note::parse(&recorder.open.checkpoint)?),
-        None => (None, export::checkpoint(&reader, &header.origin, &keys.signer())?),
+        None => {
+            let signer = keys.checkpoint_signer(enrolment.grant.chain(), reader.counters()?.size);
+            (None, export::checkpoint(&reader, &header.origin, &signer)?)
+        }
     };
     let at = Clock::new().now().wall;
     let inspection = Inspection { selection, inspectors: request.inspectors, at, opened, checkpoint };

@@ -4,10 +4,11 @@
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, Scope};
 
-use zhenyin_core::documents::Grant;
 use zhenyin_core::event::inspection::{InspectionChallenge, InspectionOpened};
 use zhenyin_core::event::{Envelope, EventData as _, SEALED_LIMIT};
 use zhenyin_core::merkle::{Hash, leaf_hash};
+use zhenyin_core::rotation::next_key_unverified;
+use zhenyin_core::signer::PublicKey;
 use zhenyin_core::verify::{CheckedEvent, Fault, Summary, Verifier, check_event};
 
 use crate::PackageError;
@@ -24,16 +25,16 @@ pub(crate) struct Followed {
 /// Events that one thread checks at a time.
 const SLICE: usize = 256;
 
-/// Checks events on several threads and follows the chain in order on this one. `noted` is the size of the largest
+/// Checks events on several threads and follows the chain in order on this one. `granted` is its first key, `noted` is the size of the largest
 /// note.
 pub(crate) fn follow(
     verifier: Verifier,
-    grant: &Grant,
+    granted: PublicKey,
     folder: &Folder,
     noted: u64,
     threads: usize,
 ) -> Result<Followed, PackageError> {
-    let mut events = Slices { lines: folder.lines(EVENTS, SEALED_LIMIT)? };
+    let mut events = Slices { lines: folder.lines(EVENTS, SEALED_LIMIT)?, key: granted, before: None };
     let mut trail = Trail {
         verifier,
         leaves: Leaves::open(folder)?,
@@ -43,7 +44,7 @@ pub(crate) fn follow(
         inspection: None,
     };
     thread::scope(|scope| {
-        let workers: Vec<Worker> = (0..threads).map(|_| Worker::start(scope, grant)).collect();
+        let workers: Vec<Worker> = (0..threads).map(|_| Worker::start(scope)).collect();
         let (mut turn, mut waiting) = (0_usize, 0_usize);
         loop {
             // Each thread has one slice in hand and one before it, in turn: so the order is kept.
@@ -70,6 +71,8 @@ pub(crate) fn follow(
 struct Line {
     number: usize,
     sealed: String,
+    /// Who should have signed it, if the rotation before it is one.
+    key: PublicKey,
 }
 
 /// The same once its signature and form were looked at.
@@ -86,14 +89,14 @@ struct Worker {
 }
 
 impl Worker {
-    fn start<'scope>(scope: &'scope Scope<'scope, '_>, grant: &'scope Grant) -> Self {
+    fn start<'scope>(scope: &'scope Scope<'scope, '_>) -> Self {
         let (work, slices) = sync_channel::<Vec<Line>>(1);
         let (finished, done) = sync_channel(1);
         scope.spawn(move || {
             for slice in slices {
-                let looked = slice.into_iter().map(|Line { number, sealed }| {
+                let looked = slice.into_iter().map(|Line { number, sealed, key }| {
                     // The number by which a fault names an event: its line in a whole chain.
-                    let checked = check_event(grant, number as u64 - 1, &sealed);
+                    let checked = check_event(key, number as u64 - 1, &sealed);
                     Looked { number, leaf: leaf_hash(sealed.as_bytes()), checked }
                 });
                 if finished.send(looked.collect()).is_err() {
@@ -107,6 +110,8 @@ impl Worker {
 
 struct Slices {
     lines: Lines,
+    key: PublicKey,
+    before: Option<String>,
 }
 
 impl Slices {
@@ -115,10 +120,25 @@ impl Slices {
         while slice.len() < SLICE
             && let Some(sealed) = self.lines.next_line()?
         {
-            slice.push(Line { number: self.lines.number, sealed });
+            self.turn_to(&sealed);
+            slice.push(Line { number: self.lines.number, sealed, key: self.key });
         }
         Ok(slice)
     }
+
+    /// Headers name the key, and are else the same throughout. Where one differs from the one before, that event must
+    /// be the rotation; whether it is one is for the verifier to find.
+    fn turn_to(&mut self, sealed: &str) {
+        let turned = self.before.as_deref().filter(|before| header(before) != header(sealed));
+        if let Some(key) = turned.and_then(next_key_unverified) {
+            self.key = key;
+        }
+        self.before = Some(sealed.to_owned());
+    }
+}
+
+fn header(sealed: &str) -> Option<&str> {
+    sealed.split('.').next()
 }
 
 /// What was followed so far.

@@ -81,9 +81,9 @@ pub struct Verified {
 
 /// Verifies a package. The caller compares the keys in it with the published ones.
 ///
-/// `events.jws` has one sealed event a line. Where it has not all of them, `leaves.txt` has the leaf hash of each
-/// event of the chain in hexadecimal, one a line: so a selection is held against the same signed tree as the whole.
-/// A hash that no note covers is refused: anybody could have written it.
+/// `events.jws` has one sealed event a line, every rotation of the terminal's key among them. Where it has not all of
+/// the events, `leaves.txt` has the leaf hash of each event of the chain in hexadecimal, one a line: so a selection is
+/// held against the same signed tree as the whole. A hash that no note covers is refused: anybody could have written it.
 ///
 /// # Errors
 /// [`PackageError`] names the first thing that does not hold; [`PackageError::Chain`] the first event or note.
@@ -98,7 +98,7 @@ pub fn verify(folder: &Path, threads: usize) -> Result<Verified, PackageError> {
     let notes = notes(&folder)?;
     let noted = notes.iter().map(|note| note.checkpoint().size).max().unwrap_or(0);
     let verifier = Verifier::new(grant.clone(), witness.map_err(PackageError::Witness)?, notes);
-    let followed = follow::follow(verifier, &grant, &folder, noted, threads.max(1))?;
+    let followed = follow::follow(verifier, grant.device_key(), &folder, noted, threads.max(1))?;
     let digest = list::check(&folder)?;
     let follow::Followed { summary, shown, inspection } = followed;
     Ok(Verified { header, summary, shown, inspection, digest })

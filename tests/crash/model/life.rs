@@ -11,6 +11,7 @@ use zhenyin::journal::{JournalReader, Limits};
 use zhenyin_core::documents::PreviousChain;
 use zhenyin_core::ids::{ChainId, Sequence};
 use zhenyin_core::merkle::CompactRange;
+use zhenyin_core::note::Note;
 use zhenyin_core::outbox::{Outbox, OutboxAction, OutboxAlarm, OutboxError, OutboxNotice, StoredEvent};
 use zhenyin_core::time::{Boottime, WallTime};
 use zhenyin_tests::faulty_disk::{Disk, Images};
@@ -188,8 +189,8 @@ impl Life {
                     let events = batch
                         .into_iter()
                         .filter_map(|event| Some(StoredEvent { jws: event.jws?, leaf: event.leaf }));
-                    let batch = events.collect();
-                    match self.outbox.handle_batch(first, batch, self.now, &fixed(1)) {
+                    let (batch, sign) = (events.collect(), |head| Note::sign(head, &fixed(1)));
+                    match self.outbox.handle_batch(first, batch, self.now, sign) {
                         // It took them all and its answer was lost, then they were erased: it is asked again later.
                         Err(OutboxError::Erased { .. }) if self.upstream.size() >= self.told.acked() => {
                             return Ok(());

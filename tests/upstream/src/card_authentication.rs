@@ -10,7 +10,6 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use zhenyin_core::card_authentication::{CardAnswer, CardQuestion, CardQuestionError, CardRefusal};
-use zhenyin_core::documents::Grant;
 use zhenyin_core::ids::ChainId;
 use zhenyin_core::signer::Signer as _;
 
@@ -113,9 +112,8 @@ pub(crate) async fn answer(
 fn take(shared: &Shared, chain: &str, token: &str) -> Result<CardAnswer, Refused> {
     let chain = ChainId(chain.parse().map_err(|_| Refused::Chain)?);
     let row = shared.store.chain(chain)?.ok_or(Refused::Chain)?;
-    let grant =
-        Grant::open(&row.grant_jws, shared.keys.authority.public_key()).map_err(|_| Refused::Grant)?;
-    shared.cards.answer(CardQuestion::open(token, chain, grant.device_key())?)
+    let (_, keys) = row.open(shared.keys.authority.public_key()).map_err(|_| Refused::Grant)?;
+    shared.cards.answer(CardQuestion::open(token, chain, keys.newest())?)
 }
 
 impl IntoResponse for Refused {

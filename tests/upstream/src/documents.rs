@@ -4,7 +4,7 @@
 use serde_json::Value;
 use zhenyin_core::canonical::{self, CanonicalError};
 use zhenyin_core::documents::{
-    Acknowledgement as SignedAcknowledgement, DocumentError, Grant, Policy, PolicyContent,
+    Acknowledgement as SignedAcknowledgement, DocumentError, Policy, PolicyContent,
 };
 use zhenyin_core::event::encode_hash;
 use zhenyin_core::ids::ChainId;
@@ -14,7 +14,7 @@ use zhenyin_core::signer::{Signer as _, SignerError};
 use zhenyin_core::time::WallTime;
 
 use crate::keys::Keys;
-use crate::store::{Acknowledgement, Document, Store, StoreError};
+use crate::store::{Acknowledgement, ChainRowError, Document, Store, StoreError};
 
 pub(crate) const POLICY: &str = "policy";
 /// What can be published, and how it is signed.
@@ -46,8 +46,8 @@ pub enum PublishError {
 pub(crate) enum AcknowledgeError {
     #[error("chain is unknown: enrol first")]
     UnknownChain,
-    #[error("stored grant cannot be read")]
-    Grant(#[source] DocumentError),
+    #[error("stored chain cannot be read")]
+    Chain(#[source] ChainRowError),
     #[error("acknowledgement is not this terminal's")]
     Signature(#[source] DocumentError),
     #[error("acknowledgement is for another chain, kind, serial or content than the newest document")]
@@ -110,9 +110,9 @@ pub(crate) fn acknowledge(
     now: WallTime,
 ) -> Result<(), AcknowledgeError> {
     let row = store.chain(chain)?.ok_or(AcknowledgeError::UnknownChain)?;
-    let grant = Grant::open(&row.grant_jws, keys.authority.public_key()).map_err(AcknowledgeError::Grant)?;
+    let (_, chain_keys) = row.open(keys.authority.public_key()).map_err(AcknowledgeError::Chain)?;
     let signed =
-        SignedAcknowledgement::open(token, grant.device_key()).map_err(AcknowledgeError::Signature)?;
+        SignedAcknowledgement::open(token, chain_keys.newest()).map_err(AcknowledgeError::Signature)?;
     let said = signed.content();
     let newest = store.newest_document(&said.kind)?.ok_or(AcknowledgeError::Other)?;
     let same = said.chain == chain

@@ -3,19 +3,20 @@
 
 use std::collections::BTreeMap;
 
-use zhenyin_core::documents::{DocumentError, Grant};
+use zhenyin_core::documents::Grant;
 use zhenyin_core::event::{Envelope, SEALED_LIMIT, kinds};
 use zhenyin_core::ids::ChainId;
 use zhenyin_core::jws::{self, Form};
 use zhenyin_core::merkle::leaf_hash;
 use zhenyin_core::note::{Note, NoteError};
-use zhenyin_core::signer::{Signer as _, SignerError};
+use zhenyin_core::rotation::{ChainKeys, next_key_unverified};
+use zhenyin_core::signer::{KeyId, PublicKey, Signer as _, SignerError};
 use zhenyin_core::time::WallTime;
 use zhenyin_core::wire::{BATCH_LIMIT, ChainStatus, Quarantine, UploadReceipt, UploadRequest};
 
 use crate::keys::Keys;
 use crate::life::Told;
-use crate::store::{Advance, Alarm, ChainRow, NewEvent, Store, StoreError};
+use crate::store::{Advance, Alarm, ChainRow, ChainRowError, NewEvent, Store, StoreError};
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum IngestError {
@@ -29,8 +30,10 @@ pub(crate) enum IngestError {
     Checkpoint(#[source] NoteError),
     #[error("checkpoint has size {found} where the batch ends at {expected}")]
     CheckpointSize { found: u64, expected: u64 },
-    #[error("stored grant cannot be read")]
-    Grant(#[source] DocumentError),
+    #[error("checkpoint is signed by key {key}, which signs no checkpoint of size {size} here")]
+    Signer { key: KeyId, size: u64 },
+    #[error("stored chain cannot be read")]
+    Chain(#[source] ChainRowError),
     #[error("receipt could not be signed")]
     Sign(#[source] SignerError),
     #[error(transparent)]
@@ -62,14 +65,19 @@ pub(crate) fn take(
     let end = request.first + request.events.len() as u64;
     for _ in 0..ATTEMPTS {
         let row = store.chain(chain)?.ok_or(IngestError::UnknownChain)?;
-        let grant = Grant::open(&row.grant_jws, keys.authority.public_key()).map_err(IngestError::Grant)?;
+        let (grant, chain_keys) = row.open(keys.authority.public_key()).map_err(IngestError::Chain)?;
         let note = Note::parse(&request.checkpoint).map_err(IngestError::Checkpoint)?;
-        note.verify_log(&grant.log_key()).map_err(IngestError::Checkpoint)?;
         if note.checkpoint().size != end {
             return Err(IngestError::CheckpointSize { found: note.checkpoint().size, expected: end });
         }
-        let batch = Batch { store, chain, grant, row, note, end, request, keys, now };
-        match batch.take()? {
+        let size = row.frontier.size();
+        let batch = Batch { store, chain, grant, chain_keys, row, note, end, request, keys, now };
+        let signer = match batch.signer() {
+            // After a loss here the rotation to its key may be among what it has to send again.
+            Err(_) if request.first > size => return Ok(Taken::Conflict { size }),
+            signer => signer?,
+        };
+        match batch.take(signer)? {
             Some(Taken::Conflict { size }) => {
                 store.seen(chain, now)?;
                 return Ok(Taken::Conflict { size });
@@ -106,6 +114,7 @@ struct Batch<'a> {
     store: &'a dyn Store,
     chain: ChainId,
     grant: Grant,
+    chain_keys: ChainKeys,
     row: ChainRow,
     note: Note,
     /// Size of the chain after this batch.
@@ -116,8 +125,40 @@ struct Batch<'a> {
 }
 
 impl Batch<'_> {
+    /// Who has signed the checkpoint: the key that signs at its size, by what is stored or by a rotation in the batch.
+    fn signer(&self) -> Result<PublicKey, IngestError> {
+        let signed_by = |key| self.note.verify_log(&self.grant.log_key_of(key));
+        let key = self.chain_keys.of_checkpoint(self.end);
+        let Err(source) = signed_by(key) else { return Ok(key) };
+        let announced = self.announced().of_checkpoint(self.end);
+        if signed_by(announced).is_ok() {
+            return Ok(announced);
+        }
+        let Some(other) = self.chain_keys.all().find(|key| signed_by(*key).is_ok()) else {
+            return Err(IngestError::Checkpoint(source));
+        };
+        // Whoever holds a key that was handed over is either confused or not the terminal.
+        let held = self.store.newest_receipt(self.chain)?.unwrap_or_default();
+        self.alarm("retired_key", self.end, &held, &self.request.checkpoint)?;
+        Err(IngestError::Signer { key: other.key_id(), size: self.end })
+    }
+
+    /// The keys as they are after the rotations that the batch brings, each signed by the key before it.
+    fn announced(&self) -> ChainKeys {
+        let mut keys = self.chain_keys.clone();
+        let rotations = self.request.events.iter().filter(|sealed| next_key_unverified(sealed).is_some());
+        for sealed in rotations {
+            let opened = jws::open(sealed, Form::EVENT, &[keys.newest()]);
+            if let Some(envelope) = opened.ok().and_then(|opened| Envelope::parse(&opened.payload).ok()) {
+                // One that does not hold changes nothing; what follows it is then nobody's.
+                let _ = keys.follow(&envelope);
+            }
+        }
+        keys
+    }
+
     /// `None` when another process was first.
-    fn take(mut self) -> Result<Option<Taken>, IngestError> {
+    fn take(mut self, signer: PublicKey) -> Result<Option<Taken>, IngestError> {
         let size = self.row.frontier.size();
         if self.request.old > size {
             // Somebody restored an old copy of this store; the terminal sends again what is missing.
@@ -143,6 +184,9 @@ impl Batch<'_> {
         }
         let mut told = Told::default();
         let fresh = self.judge(fresh, &mut told);
+        if self.chain_keys.of_checkpoint(self.end) != signer {
+            return Err(IngestError::Signer { key: signer.key_id(), size: self.end });
+        }
         if self.note.checkpoint().root != self.row.frontier.root() {
             let held = self.store.newest_receipt(self.chain)?.unwrap_or_default();
             self.alarm("rewritten", size, &held, &self.request.checkpoint)?;
@@ -202,8 +246,8 @@ impl Batch<'_> {
         judged
     }
 
-    fn understood(&self, body: &str) -> Result<Envelope, &'static str> {
-        let opened = jws::open(body, Form::EVENT, &[self.grant.device_key()]);
+    fn understood(&mut self, body: &str) -> Result<Envelope, &'static str> {
+        let opened = jws::open(body, Form::EVENT, &[self.chain_keys.newest()]);
         let opened = opened.map_err(|_| "signature_invalid")?;
         let envelope = Envelope::parse(&opened.payload).map_err(|_| "envelope_invalid")?;
         let rules = [
@@ -213,10 +257,11 @@ impl Batch<'_> {
             ("prevhash_wrong", envelope.prev == self.row.last_leaf),
             ("schema_unknown", kinds().any(|kind| kind.name == envelope.kind)),
         ];
-        match rules.into_iter().find(|(_, good)| !good) {
-            Some((err, _)) => Err(err),
-            None => Ok(envelope),
+        if let Some((err, _)) = rules.into_iter().find(|(_, good)| !good) {
+            return Err(err);
         }
+        self.chain_keys.follow(&envelope).map_err(|_| "rotation_invalid")?;
+        Ok(envelope)
     }
 
     /// The checkpoint with the witness's line. Worth nothing to anybody until it is stored.
@@ -241,6 +286,7 @@ impl Batch<'_> {
             last_leaf: self.row.last_leaf,
             receipt,
             life: &self.row.life,
+            keys: &self.chain_keys,
             gaps: &told.gaps,
             acknowledgements: &told.acknowledgements,
             at: self.now,

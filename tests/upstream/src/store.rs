@@ -8,7 +8,8 @@ mod rows;
 pub(crate) use embedded::EmbeddedStore;
 pub(crate) use postgres::PostgresStore;
 pub(crate) use rows::{
-    Acknowledgement, Advance, ChainRow, CodeRow, Document, KeptEvent, NewCode, NewEvent, NewGap, UsedCode,
+    Acknowledgement, Advance, ChainRow, ChainRowError, CodeRow, Document, KeptEvent, NewCode, NewEvent,
+    NewGap, UsedCode,
 };
 pub use rows::{Alarm, Counts, Gap, TerminalRow};
 

@@ -121,7 +121,7 @@ impl Grant {
         WallTime::from_seconds(self.content.iat)
     }
 
-    /// The terminal's key: it signs every event and checkpoint of the chain.
+    /// The terminal's first key: it signs events and checkpoints of the chain until it hands over to another.
     pub fn device_key(&self) -> PublicKey {
         self.device
     }
@@ -142,9 +142,13 @@ impl Grant {
         format!("{log}/{}/{}", self.content.terminal, self.content.chain)
     }
 
-    /// The key under which this chain's checkpoints are checked.
+    /// The key under which this chain's checkpoints are checked until the terminal hands over to another.
     pub fn log_key(&self) -> VerifierKey {
-        VerifierKey::new(&self.origin(), KeyRole::Log, self.device)
-            .expect("checked when the grant was opened")
+        self.log_key_of(self.device)
+    }
+
+    /// As [`Self::log_key`], for a later key of the chain.
+    pub fn log_key_of(&self, key: PublicKey) -> VerifierKey {
+        VerifierKey::new(&self.origin(), KeyRole::Log, key).expect("checked when the grant was opened")
     }
 }

@@ -1,10 +1,11 @@
 //! Event types of the log itself, the agent's life, the clock, the devices and the documents.
 //! Never about a person: none of them has a subject.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Draft, EventData, EventKind};
 use crate::ids::ReaderId;
+use crate::signer::Jwk;
 
 /// First event of every chain. Holds the grant, so that a chain explains itself.
 #[derive(Clone, Debug, Serialize)]
@@ -48,6 +49,16 @@ pub struct LogIntegrityAlarm {
     pub receipted: u64,
     /// Files that were kept aside; 0 when the journal goes on.
     pub files: u64,
+}
+
+/// The last event that the terminal's old key signs: from the next one on the new key does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyRotated {
+    /// The new public key.
+    pub jwk: Jwk,
+    /// Chain, sequence and `prevhash` of this event, signed by the new key: it is held here.
+    pub proof: String,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -140,6 +151,7 @@ types! {
     LogHeartbeat = "log.heartbeat.v1",
     LogStorageFull = "log.storage-full.v1",
     LogIntegrityAlarm = "log.integrity-alarm.v1",
+    KeyRotated = "key.rotated.v1",
     AgentStarted = "agent.started.v1",
     AgentStopped = "agent.stopped.v1",
     AgentGap = "agent.gap.v1",
@@ -166,6 +178,14 @@ pub const KINDS: &[EventKind] = &[
             receipted: 150,
             files: 4,
         })
+    }),
+    kind::<KeyRotated>(|| {
+        let jwk = Jwk {
+            crv: "Ed25519".into(),
+            kty: "OKP".into(),
+            x: "A6EHv_POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg".into(),
+        };
+        of(&KeyRotated { jwk, proof: "a.b.c".into() })
     }),
     kind::<AgentStarted>(|| {
         of(&AgentStarted {

@@ -13,7 +13,7 @@ use crate::documents::{Grant, GrantContent};
 use crate::event::Draft;
 use crate::ids::{BootId, ChainId, TerminalId};
 use crate::note::KeyRole;
-use crate::signer::{Seed, SoftwareSigner};
+use crate::signer::{Seed, Signer as _, SoftwareSigner};
 use crate::time::{ClockTrust, Now, WallTime};
 
 const WITNESS: &str = "witness.example/test";
@@ -91,7 +91,9 @@ impl World {
                 }
                 OutboxAction::LoadBatch { first, max } => {
                     let events = self.events.iter().skip(first as usize).take(max).cloned().collect();
-                    self.outbox.handle_batch(first, events, now, &signer(1)).unwrap();
+                    self.outbox
+                        .handle_batch(first, events, now, |head| Note::sign(head, &signer(1)))
+                        .unwrap();
                 }
                 OutboxAction::Post(request) => {
                     assert!(self.outbox.poll(now).is_none(), "one request in flight");
@@ -188,14 +190,12 @@ fn receipts_that_do_not_hold_acknowledge_nothing() {
     };
     /// A receipt under the right witness key for any head.
     fn other(origin: &str, size: u64, root: Hash) -> UploadReceipt {
-        let note = checkpoint(origin, Head { size, root }, &signer(1)).unwrap();
+        let origin = origin.to_owned();
+        let note = Note::sign(Checkpoint { origin, size, root }, &signer(1)).unwrap();
         receipt(&note.to_string(), 2)
     }
     check(|_, r| UploadReceipt { receipt: "200 OK".into(), ..r }, "Form");
-    check(
-        |w, _| receipt(&checkpoint(&w.chain.origin(), w.chain.head(), &signer(1)).unwrap().to_string(), 9),
-        "Missing",
-    );
+    check(|w, _| receipt(&w.chain.checkpoint(w.chain.head(), &signer(1)).unwrap().to_string(), 9), "Missing");
     check(|w, r| UploadReceipt { size: w.chain.head().size, ..r.clone() }.flip(), "Signature");
     check(|w, _| other("another.log/1/2", 5, w.chain.head().root), "Origin");
     check(|w, _| other(&w.chain.origin(), 5, leaf_hash(b"x")), "Root");
@@ -220,7 +220,7 @@ fn a_receipt_for_a_part_of_the_batch_counts_for_that_part() {
     let request = world.request().unwrap();
     world.upstream = world.events[..3].iter().map(|e| e.leaf).collect();
     let root = CompactRange::of(world.upstream.iter().copied()).root();
-    let part = checkpoint(&world.chain.origin(), Head { size: 3, root }, &signer(1)).unwrap();
+    let part = world.chain.checkpoint(Head { size: 3, root }, &signer(1)).unwrap();
     assert_eq!(request.events.len(), 5);
     world.answer(UpstreamAnswer::Accepted(receipt(&part.to_string(), 2)));
     assert_eq!(world.outbox.acknowledged(), 3);
@@ -271,7 +271,7 @@ fn erased_events_that_are_wanted_again_do_not_stop_what_comes_after_them() {
     assert_eq!(world.outbox.poll(now), Some(OutboxAction::LoadFrontier { size: 7 }));
     world.outbox.handle_frontier(CompactRange::of(all[..7].iter().copied()), now).unwrap();
     assert!(matches!(world.outbox.poll(now), Some(OutboxAction::LoadBatch { first: 7, .. })));
-    let erased = world.outbox.handle_batch(7, Vec::new(), now, &signer(1));
+    let erased = world.outbox.handle_batch(7, Vec::new(), now, |head| Note::sign(head, &signer(1)));
     assert!(matches!(erased, Err(OutboxError::Erased { first: 7 })));
     world.upstream = all;
     assert_eq!(world.request().unwrap().first, 20, "it asks from where there once was a receipt");
@@ -359,7 +359,7 @@ fn a_damaged_event_stops_the_outbox_by_name() {
     assert_eq!(world.outbox.poll(now), Some(OutboxAction::LoadBatch { first: 0, max: 3 }));
     let mut events = world.events.clone();
     events[1].jws.push('x');
-    let error = world.outbox.handle_batch(0, events, now, &signer(1)).unwrap_err();
+    let error = world.outbox.handle_batch(0, events, now, |head| Note::sign(head, &signer(1))).unwrap_err();
     assert_eq!(error.to_string(), "event 1 in the journal is damaged");
     assert_eq!((world.outbox.poll(seconds(1 << 30)), world.outbox.next_timeout()), (None, None));
 }

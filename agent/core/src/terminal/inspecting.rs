@@ -50,7 +50,8 @@ impl Terminal {
     }
 
     pub(super) fn inspection_opened(&mut self, ticket: Ticket, opened: Sequence, head: Head) {
-        let signed = self.chain.checkpoint(head, self.signer.as_ref());
+        let signer = self.signers.find(self.chain.keys().of_checkpoint(head.size));
+        let signed = signer.and_then(|signer| self.chain.checkpoint(head, signer));
         let result = signed.map_err(|_| Refusal::NotRecording).map(|note| {
             self.inspections.0.insert(opened);
             while self.inspections.0.len() > OPEN {

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use super::{CLOCK_STEP, HEARTBEAT, Output, Terminal, Ticket};
 use crate::act::SignedIn;
 use crate::api::{Outcome, Refusal, Reply};
-use crate::chain::{ChainState, Head};
+use crate::chain::{ChainState, Head, SealedEvent};
 use crate::enrolled::Enrolled;
 use crate::event::act::{CloseCause, SessionClosed};
 use crate::event::lifecycle::{
@@ -17,6 +17,7 @@ use crate::event::{Draft, Envelope, EventData};
 use crate::fault::Fault;
 use crate::ids::{Sequence, SessionId};
 use crate::room::{Level, Room};
+use crate::signer::Signer;
 use crate::time::{Boottime, Now, WallTime};
 
 /// What happens once an event is durable.
@@ -72,18 +73,33 @@ impl Terminal {
         if self.recording.fault.is_some() || self.stopping || full {
             return None;
         }
-        match self.chain.seal_draft(draft, now, &self.boot, self.signer.as_ref()) {
-            Ok(event) => {
-                let sequence = event.sequence;
-                self.outputs.push_back(Output::Append { epoch: self.recording.epoch, event });
-                Some(sequence)
-            }
-            Err(_) => {
-                // Without a working key there is no record, and without a record no outcome.
-                self.outputs.push_back(Output::Alarm(Fault::KeyDamaged));
-                None
-            }
+        let signer = self.signers.find(self.chain.keys().newest());
+        let sealed =
+            signer.ok().and_then(|signer| self.chain.seal_draft(draft, now, &self.boot, signer).ok());
+        self.append(sealed)
+    }
+
+    /// Hands over to the key that is to take over, if there is one and the chain has not gone over yet.
+    pub(super) fn rotate_key(&mut self, now: Now) {
+        let Some(next) = self.signers.next() else { return };
+        let over = self.chain.keys().newest() == next.public_key();
+        if over || self.stopping || self.recording_fault().is_some() {
+            return;
         }
+        let signer = self.signers.find(self.chain.keys().newest());
+        let sealed = signer.ok().and_then(|signer| self.chain.rotate(next, now, &self.boot, signer).ok());
+        self.append(sealed);
+    }
+
+    fn append(&mut self, sealed: Option<SealedEvent>) -> Option<Sequence> {
+        let Some(event) = sealed else {
+            // Without a working key there is no record, and without a record no outcome.
+            self.outputs.push_back(Output::Alarm(Fault::KeyDamaged));
+            return None;
+        };
+        let sequence = event.sequence;
+        self.outputs.push_back(Output::Append { epoch: self.recording.epoch, event });
+        Some(sequence)
     }
 
     /// Does `after` once `sequence` is durable, or at once when there is nothing to wait for.
@@ -103,7 +119,18 @@ impl Terminal {
                 self.release(after);
             }
         }
+        self.taken_over();
         self.syncing.durable(self.recording.durable, now);
+    }
+
+    /// Says so once the takeover of the next key is durable.
+    fn taken_over(&mut self) {
+        let Some(key) = self.signers.next().map(Signer::public_key) else { return };
+        let at = self.chain.keys().handed_over_at(key);
+        if let Some(at) = at.filter(|at| at.0 < self.recording.durable) {
+            self.signers.taken_over();
+            self.outputs.push_back(Output::KeyRotated { key, at });
+        }
     }
 
     fn release(&mut self, after: After) {
@@ -171,6 +198,8 @@ impl Terminal {
         self.recording.durable = chain.frontier.size();
         self.recording.fault = None;
         self.chain.roll_back(chain);
+        self.taken_over();
+        self.rotate_key(now);
         self.syncing.durable(self.recording.durable, now);
     }
 
@@ -197,6 +226,7 @@ impl Terminal {
             // A battery ran down, or somebody set the clock while the agent was off: no time passes backward.
             self.clock_stepped(at, now);
         }
+        self.rotate_key(now);
         let pack = self.pack_rules.map(|rules| rules.model.short());
         let policy_serial = self.policy.as_ref().map(crate::documents::Policy::serial);
         self.record(&AgentStarted { agent, pack, policy_serial }, now);
@@ -226,6 +256,8 @@ impl Terminal {
             let uptime_s = now.boottime.saturating_since(self.recording.started).as_secs();
             let unreceipted = self.recording.durable.saturating_sub(self.syncing.acknowledged());
             self.record(&LogHeartbeat { uptime_s, unreceipted }, now);
+            // Where it could not be recorded at the start.
+            self.rotate_key(now);
         }
     }
 

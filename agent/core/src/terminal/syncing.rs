@@ -5,7 +5,7 @@ use super::{Output, Terminal};
 use crate::event::lifecycle::LogReceipt;
 use crate::fault::Fault;
 use crate::merkle::CompactRange;
-use crate::note::VerifierKey;
+use crate::note::{Checkpoint, Note, VerifierKey};
 use crate::outbox::{
     Acknowledged, Outbox, OutboxAction, OutboxAlarm, OutboxError, OutboxNotice, StoredEvent,
 };
@@ -76,8 +76,9 @@ impl Terminal {
     }
 
     pub(super) fn batch_loaded(&mut self, first: u64, events: Vec<StoredEvent>, now: Now) {
-        let signer = self.signer.as_ref();
-        if let Err(error) = self.syncing.outbox.handle_batch(first, events, now.boottime, signer) {
+        let (keys, signers) = (self.chain.keys(), &self.signers);
+        let sign = |head: Checkpoint| Note::sign(head.clone(), signers.find(keys.of_checkpoint(head.size))?);
+        if let Err(error) = self.syncing.outbox.handle_batch(first, events, now.boottime, sign) {
             self.sync_error(&error);
         }
     }

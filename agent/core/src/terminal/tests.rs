@@ -6,6 +6,7 @@ mod inspecting;
 mod limits;
 mod presented;
 mod room;
+mod rotation;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,10 +23,10 @@ use crate::decision::{DocumentCheck, Method, Reason};
 use crate::documents::{GrantContent, PolicyContent};
 use crate::enrolled::Role;
 use crate::event::kind_unverified;
-use crate::ids::{ChainId, TerminalId};
+use crate::ids::TerminalId;
 use crate::note::KeyRole;
 use crate::pin::Pin;
-use crate::signer::{Seed, SoftwareSigner};
+use crate::signer::{Seed, Signer as _, SoftwareSigner};
 use crate::time::{ClockTrust, WallTime};
 
 const MODEL: ModelDigest = ModelDigest([9; 32]);
@@ -49,6 +50,8 @@ struct Desk {
     camera: bool,
     challenge: Option<(Boottime, Turn)>,
     auto_commit: bool,
+    /// Takeovers of a new key that were told.
+    rotated: Vec<(PublicKey, Sequence)>,
 }
 
 impl Desk {
@@ -73,7 +76,8 @@ impl Desk {
             grant,
             journal: JournalState { chain, acknowledged: CompactRange::new(), recent },
             lost: None,
-            signer: Box::new(device),
+            keys: ChainKeys::granted(device.public_key()),
+            signers: Signers::new(Box::new(device)),
             boot,
             pepper: Pepper::new([5; 32]),
             policy: Some(policy),
@@ -97,6 +101,7 @@ impl Desk {
             camera: false,
             challenge: None,
             auto_commit: true,
+            rotated: vec![],
         };
         desk.drain();
         desk
@@ -157,6 +162,7 @@ impl Desk {
                 Output::Camera(wanted) => self.camera = wanted,
                 Output::Challenge { asked, turn } => self.challenge = Some((asked, turn)),
                 Output::Look { .. } => self.challenge = None,
+                Output::KeyRotated { key, at } => self.rotated.push((key, at)),
                 Output::Reader(_)
                 | Output::LoadFrontier { .. }
                 | Output::LoadBatch { .. }

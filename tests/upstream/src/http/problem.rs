@@ -93,10 +93,11 @@ fn ingest_status(error: &IngestError) -> StatusCode {
     match error {
         IngestError::UnknownChain => StatusCode::NOT_FOUND,
         IngestError::TooMany { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-        IngestError::TooLong { .. } | IngestError::Checkpoint(_) | IngestError::CheckpointSize { .. } => {
-            StatusCode::BAD_REQUEST
-        }
-        IngestError::Grant(_) | IngestError::Sign(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        IngestError::TooLong { .. }
+        | IngestError::Checkpoint(_)
+        | IngestError::CheckpointSize { .. }
+        | IngestError::Signer { .. } => StatusCode::BAD_REQUEST,
+        IngestError::Chain(_) | IngestError::Sign(_) => StatusCode::INTERNAL_SERVER_ERROR,
         IngestError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
@@ -117,7 +118,7 @@ fn acknowledge_status(error: &AcknowledgeError) -> StatusCode {
         AcknowledgeError::UnknownChain => StatusCode::NOT_FOUND,
         AcknowledgeError::Signature(_) => StatusCode::BAD_REQUEST,
         AcknowledgeError::Other => StatusCode::CONFLICT,
-        AcknowledgeError::Grant(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        AcknowledgeError::Chain(_) => StatusCode::INTERNAL_SERVER_ERROR,
         AcknowledgeError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
     }
 }

@@ -58,6 +58,7 @@ fn race(careful: bool, first: usize, second: usize) -> (Taken, Result<Audited, A
         grant_jws: chain.grant().token().to_owned(),
         frontier: CompactRange::new(),
         last_leaf: chain.grant().leaf(),
+        handovers: Vec::new(),
         life: crate::life::Life::default(),
     };
     let (mut events, mut heads) = (Vec::new(), vec![chain.head()]);

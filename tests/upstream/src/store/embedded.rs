@@ -22,8 +22,11 @@ use crate::registry::TerminalInfo;
 const SQLITE_NEEDED: i32 = 3_051_003;
 const APPLICATION_ID: i32 = 0x7a75_7001;
 /// What makes each version of the schema out of the one before.
-const MIGRATIONS: [&str; 2] =
-    [include_str!("embedded/001_chains.sql"), include_str!("embedded/002_life.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("embedded/001_chains.sql"),
+    include_str!("embedded/002_life.sql"),
+    include_str!("embedded/003_handovers.sql"),
+];
 
 /// One connection; every change is one transaction that is on disk before it returns.
 #[derive(Debug)]

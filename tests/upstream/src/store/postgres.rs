@@ -59,8 +59,7 @@ impl Store for PostgresStore {
     }
 
     fn chain(&self, chain: ChainId) -> Result<Option<ChainRow>, StoreError> {
-        let query =
-            "SELECT grant_jws, frontier, last_leaf, agent, last_event_ms, running FROM chain WHERE id = $1";
+        let query = "SELECT grant_jws, frontier, last_leaf, agent, last_event_ms, running, handovers FROM chain WHERE id = $1";
         let row = self.links.with(|link| link.maybe(query, &[&chain.0]))?;
         row.as_ref().map(rows::chain).transpose()
     }

@@ -4,13 +4,16 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use zhenyin_core::documents::Grant;
+use zhenyin_core::documents::{DocumentError, Grant};
 use zhenyin_core::ids::{ChainId, TerminalId};
 use zhenyin_core::merkle::{CompactRange, Hash};
+use zhenyin_core::rotation::{ChainKeys, Handover, RotationError};
+use zhenyin_core::signer::PublicKey;
 use zhenyin_core::time::WallTime;
 
 use crate::life::Life;
 use crate::registry::TerminalInfo;
+use crate::store::StoreError;
 
 /// How much the upstream holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,6 +76,32 @@ pub(crate) struct ChainRow {
     pub(crate) frontier: CompactRange,
     pub(crate) last_leaf: Hash,
     pub(crate) life: Life,
+    pub(crate) handovers: Vec<Handover>,
+}
+
+impl ChainRow {
+    /// The grant and every key that has signed under it.
+    ///
+    /// # Errors
+    /// When the grant is not the authority's; [`StoreError::Damaged`] when the keys cannot be these.
+    pub(crate) fn open(&self, authority: PublicKey) -> Result<(Grant, ChainKeys), ChainRowError> {
+        let grant = Grant::open(&self.grant_jws, authority)?;
+        let keys = ChainKeys::restore(grant.device_key(), &self.handovers)?;
+        Ok((grant, keys))
+    }
+}
+
+/// What a stored chain can be wrong in.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ChainRowError {
+    #[error("stored grant cannot be read")]
+    Grant(#[from] DocumentError),
+    #[error("stored keys are not those of a chain")]
+    Keys(#[from] RotationError),
+}
+
+pub(super) fn handovers_of(text: &str) -> Result<Vec<Handover>, StoreError> {
+    serde_json::from_str(text).map_err(|_| StoreError::Damaged("handovers"))
 }
 
 #[derive(Debug)]
@@ -104,6 +133,8 @@ pub(crate) struct Advance<'a> {
     /// The cosigned note of the size afterwards.
     pub(crate) receipt: &'a str,
     pub(crate) life: &'a Life,
+    /// The keys of the chain afterwards.
+    pub(crate) keys: &'a ChainKeys,
     pub(crate) gaps: &'a [NewGap],
     pub(crate) acknowledgements: &'a [Acknowledgement],
     pub(crate) at: WallTime,
@@ -112,6 +143,10 @@ pub(crate) struct Advance<'a> {
 impl Advance<'_> {
     pub(crate) fn after(&self) -> u64 {
         self.frontier.size()
+    }
+
+    pub(crate) fn handovers_text(&self) -> String {
+        serde_json::to_string(&self.keys.handovers()).expect("numbers and keys can be written as JSON")
     }
 
     pub(crate) fn quarantined(&self) -> u64 {

@@ -8,11 +8,12 @@ use std::process::{Command, Output};
 use serde_json::json;
 use zhenyin_core::documents::Grant;
 use zhenyin_core::event::Draft;
+use zhenyin_core::jws::{self, Form};
 use zhenyin_core::note::Note;
 use zhenyin_core::signer::PublicKey;
 use zhenyin_core::verify::{ExportHeader, Verifier};
 
-use crate::device::{Device, start};
+use crate::device::{Device, signer, start};
 
 /// Asked at run time: checkouts may share one folder of build results.
 fn scripts() -> PathBuf {
@@ -21,6 +22,8 @@ fn scripts() -> PathBuf {
     package.join("../conformance")
 }
 const EVENTS: usize = 21;
+/// Place of the first rotation.
+const ROTATION: usize = 7;
 
 #[test]
 fn r13_openssl_and_python_verify_a_fresh_export() {
@@ -62,6 +65,14 @@ fn r13_openssl_and_python_verify_a_fresh_export() {
         fs::write(&note, whole.replace(cosigned, &forged)).unwrap();
         check(false, "a false cosignature");
         fs::write(&note, &whole).unwrap();
+        for (good, what, lines) in rotations(&events) {
+            let folder = tempfile::tempdir().unwrap();
+            fs::create_dir(folder.path().join("notes")).unwrap();
+            fs::copy(export.path().join("chain.json"), folder.path().join("chain.json")).unwrap();
+            fs::write(folder.path().join("events.jws"), lines).unwrap();
+            let output = verify(script, folder.path());
+            assert_eq!(output.status.success(), good, "{script}, {what}");
+        }
     }
     verify_with_core(export.path());
     let others = programs().iter().filter(|(probe, _)| *probe).count();
@@ -89,14 +100,21 @@ fn write_export(state: &Path, export: &Path) {
     let upstream = start(state);
     let mut device = Device::enrol(&upstream, 5);
     let mut acknowledged = 0;
-    for size in [1, 7, 8, EVENTS as u64] {
-        device.heartbeats(size - acknowledged - 1);
-        let long = Draft {
-            kind: "visit.verified.v1".into(),
-            subject: None,
-            data: json!({"text": "真印".repeat(800)}),
-        };
-        device.append(long);
+    let long = || Draft {
+        kind: "visit.verified.v1".into(),
+        subject: None,
+        data: json!({"text": "真印".repeat(800)}),
+    };
+    // Between receipts: heartbeats, a handover to another key, more heartbeats, a long event.
+    for (before, next_key, after, size) in
+        [(0, None, 1, 2), (4, None, 0, 7), (0, Some(6), 0, 8), (5, Some(7), 6, EVENTS as u64)]
+    {
+        device.heartbeats(before);
+        next_key.into_iter().for_each(|seed| device.rotate(seed));
+        device.heartbeats(after);
+        if size != 8 {
+            device.append(long());
+        }
         acknowledged = device.drain(upstream.addr(), acknowledged);
         assert_eq!(acknowledged, size);
     }
@@ -114,6 +132,26 @@ fn write_export(state: &Path, export: &Path) {
         let name = format!("notes/{:020}.note", note.checkpoint().size);
         fs::write(export.join(name), note.to_string()).unwrap();
     }
+}
+
+/// Event files without notes around the first rotation: as they are, and with a wrong signer in the last line.
+fn rotations(events: &str) -> [(bool, &'static str, String); 5] {
+    let lines: Vec<&str> = events.lines().collect();
+    let first = |count: usize| lines[..count].join("\n") + "\n";
+    let payload = |place: usize| String::from_utf8(jws::payload_unverified(lines[place]).unwrap()).unwrap();
+    let resigned = |payload: &str, seed: u8| jws::seal(Form::EVENT, payload, &signer(seed)).unwrap() + "\n";
+    let rotation = payload(ROTATION);
+    let proof = serde_json::from_str::<serde_json::Value>(&rotation).unwrap()["data"]["proof"].clone();
+    let place = String::from_utf8(jws::payload_unverified(proof.as_str().unwrap()).unwrap()).unwrap();
+    let moved = jws::seal(Form::ROTATION, &place.replace("0007", "0006"), &signer(6)).unwrap();
+    let moved = rotation.replace(proof.as_str().unwrap(), &moved);
+    [
+        (true, "as it is", first(ROTATION + 2)),
+        (false, "the old key after it", first(ROTATION + 1) + &resigned(&payload(ROTATION + 1), 5)),
+        (true, "the rotation at the end", first(ROTATION) + &resigned(&rotation, 5)),
+        (false, "the rotation by the new key", first(ROTATION) + &resigned(&rotation, 6)),
+        (false, "a proof for another place", first(ROTATION) + &resigned(&moved, 5)),
+    ]
 }
 
 /// The same text with another letter in the payload of one event.

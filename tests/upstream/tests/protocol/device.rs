@@ -7,15 +7,15 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use zhenyin_core::chain::Chain;
+use zhenyin_core::chain::{Chain, SealedEvent};
 use zhenyin_core::documents::{EnrolmentAnswer, EnrolmentRequest, Grant};
 use zhenyin_core::event::lifecycle::LogHeartbeat;
 use zhenyin_core::event::{Draft, EventData as _};
 use zhenyin_core::ids::BootId;
 use zhenyin_core::merkle::CompactRange;
-use zhenyin_core::note::{Note, VerifierKey};
+use zhenyin_core::note::{Checkpoint, Note, VerifierKey};
 use zhenyin_core::outbox::{Outbox, OutboxAction, OutboxNotice, StoredEvent};
-use zhenyin_core::signer::{PublicKey, Seed, SoftwareSigner};
+use zhenyin_core::signer::{PublicKey, Seed, Signer as _, SignerError, SoftwareSigner};
 use zhenyin_core::time::{Boottime, ClockTrust, Now, WallTime};
 use zhenyin_core::wire::{UploadReceipt, UploadRequest, UpstreamAnswer};
 
@@ -122,7 +122,8 @@ pub(crate) fn signer(byte: u8) -> SoftwareSigner {
 
 /// A terminal that keeps its events in memory.
 pub(crate) struct Device {
-    pub(crate) seed: u8,
+    /// Seeds of its keys, the newest last.
+    seeds: Vec<u8>,
     pub(crate) chain: Chain,
     pub(crate) events: Vec<StoredEvent>,
     pub(crate) receipts: Vec<Note>,
@@ -150,7 +151,7 @@ impl Device {
         let witness = VerifierKey::parse(&answer.witness).unwrap();
         assert_eq!((grant.witness(), authority), (Some(&witness), admin.authority_key()));
         Self {
-            seed,
+            seeds: vec![seed],
             chain: Chain::begin(grant),
             events: Vec::new(),
             receipts: Vec::new(),
@@ -174,6 +175,29 @@ impl Device {
     }
 
     pub(crate) fn append(&mut self, draft: Draft) {
+        let (now, boot) = self.moment();
+        let sealed = self.chain.seal_draft(draft, now, &boot, &self.newest_key()).unwrap();
+        self.keep(sealed);
+    }
+
+    /// Hands over to another key.
+    pub(crate) fn rotate(&mut self, seed: u8) {
+        let (now, boot) = self.moment();
+        let sealed = self.chain.rotate(&signer(seed), now, &boot, &self.newest_key()).unwrap();
+        self.seeds.push(seed);
+        self.keep(sealed);
+    }
+
+    pub(crate) fn newest_key(&self) -> SoftwareSigner {
+        signer(*self.seeds.last().expect("a device has a key"))
+    }
+
+    fn keep(&mut self, sealed: SealedEvent) {
+        self.events.push(StoredEvent { jws: sealed.jws, leaf: sealed.leaf });
+        self.frontiers.push(sealed.frontier);
+    }
+
+    fn moment(&self) -> (Now, BootId) {
         let n = self.events.len() as u64 + self.skipped;
         let now = Now {
             wall: WallTime(1_777_593_600_000 + 1000 * n as i64),
@@ -181,9 +205,14 @@ impl Device {
             trust: ClockTrust::Synced,
         };
         let boot = BootId("7d9f0c1a-2b3c-4d5e-8f60-718293a4b5c6".parse().unwrap());
-        let sealed = self.chain.seal_draft(draft, now, &boot, &signer(self.seed)).unwrap();
-        self.events.push(StoredEvent { jws: sealed.jws, leaf: sealed.leaf });
-        self.frontiers.push(sealed.frontier);
+        (now, boot)
+    }
+
+    /// The checkpoint of a size, signed by the key of that size.
+    fn signed(&self, checkpoint: Checkpoint) -> Result<Note, SignerError> {
+        let key = self.chain.keys().of_checkpoint(checkpoint.size);
+        let held = self.seeds.iter().map(|seed| signer(*seed)).find(|held| held.public_key() == key);
+        Note::sign(checkpoint, &held.expect("every key is held"))
     }
 
     pub(crate) fn path(&self) -> String {
@@ -193,11 +222,11 @@ impl Device {
     /// A request for events `first` to `end`, whatever the upstream may have.
     pub(crate) fn request(&self, first: usize, end: usize, old: u64) -> UploadRequest {
         let range = &self.frontiers[end];
-        let head = zhenyin_core::chain::Head { size: range.size(), root: range.root() };
+        let checkpoint = Checkpoint { origin: self.chain.origin(), size: range.size(), root: range.root() };
         UploadRequest {
             first: first as u64,
             events: self.events[first..end].iter().map(|event| event.jws.clone()).collect(),
-            checkpoint: self.chain.checkpoint(head, &signer(self.seed)).unwrap().to_string(),
+            checkpoint: self.signed(checkpoint).unwrap().to_string(),
             old,
         }
     }
@@ -233,7 +262,7 @@ impl Device {
                 }
                 OutboxAction::LoadBatch { first, max } => {
                     let events = self.events.iter().skip(first as usize).take(max).cloned().collect();
-                    outbox.handle_batch(first, events, now, &signer(self.seed)).unwrap();
+                    outbox.handle_batch(first, events, now, |head| self.signed(head)).unwrap();
                 }
                 OutboxAction::Post(request) => {
                     let body = zstd::encode_all(json!(request).to_string().as_bytes(), 3).unwrap();

@@ -10,4 +10,5 @@ mod processes;
 mod service;
 mod enrolment;
 mod upload;
+mod rotation;
 mod conformance;

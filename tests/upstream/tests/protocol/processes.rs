@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use reference_upstream::cluster::PrivateCluster;
 use reference_upstream::{Admin, StoreChoice};
+use zhenyin_core::signer::Signer as _;
 
 use crate::device::{Device, try_http};
 use crate::place::{Place, cluster};
@@ -37,7 +38,12 @@ fn hammer(place: &Place, cluster: Option<&PrivateCluster>) {
     let (begun, resent) = (Instant::now(), AtomicUsize::new(0));
     let mut devices: Vec<Device> =
         (1..=TERMINALS).map(|seed| Device::enrol_at(&admin, processes[0].addr, seed)).collect();
-    devices.iter_mut().for_each(|device| device.heartbeats(EVENTS));
+    // Each hands over to another key on the way: so every process meets the new key, and some of them first.
+    for (device, seed) in devices.iter_mut().zip(101..) {
+        device.heartbeats(EVENTS / 2);
+        device.rotate(seed);
+        device.heartbeats(EVENTS / 2 - 1);
+    }
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let senders: Vec<_> = devices
@@ -53,7 +59,7 @@ fn hammer(place: &Place, cluster: Option<&PrivateCluster>) {
     });
     let all = EVENTS * u64::from(TERMINALS);
     let counts = admin.counts().unwrap();
-    assert_eq!((counts.events, counts.receipted, counts.alarms), (all, all, 0));
+    assert_eq!((counts.events, counts.receipted, counts.quarantined, counts.alarms), (all, all, 0, 0));
     assert_eq!(admin.audit().unwrap().events, all, "each event once and at its place");
 }
 
@@ -64,7 +70,7 @@ fn drain_anywhere(
     resent: &AtomicUsize,
     begun: Instant,
 ) {
-    let mut turn = usize::from(device.seed);
+    let mut turn = usize::from(device.newest_key().public_key().as_bytes()[0]);
     let mut send = |path: &str, body: &[u8]| {
         assert!(begun.elapsed() < PATIENCE, "the terminals do not come to rest");
         turn += 1;

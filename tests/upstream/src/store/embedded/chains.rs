@@ -10,25 +10,27 @@ use zhenyin_core::merkle::{CompactRange, Hash};
 use zhenyin_core::time::WallTime;
 
 use crate::life::Life;
+use crate::store::rows::handovers_of;
 use crate::store::{Acknowledgement, Advance, ChainRow, KeptEvent, StoreError};
 
 pub(super) fn load(db: &Connection, chain: ChainId) -> Result<Option<ChainRow>, StoreError> {
-    let query =
-        "SELECT grant_jws, frontier, last_leaf, agent, last_event_ms, running FROM chain WHERE id = ?1";
+    let query = "SELECT grant_jws, frontier, last_leaf, agent, last_event_ms, running, handovers FROM chain WHERE id = ?1";
     let row = db.query_row(query, [chain.to_string()], |row| {
         let life = Life {
             agent: row.get(3)?,
             last_event: row.get::<_, Option<_>>(4)?.map(WallTime),
             running: row.get(5)?,
         };
-        Ok((row.get(0)?, row.get::<_, Vec<u8>>(1)?, row.get::<_, Vec<u8>>(2)?, life))
+        let handovers: String = row.get(6)?;
+        Ok((row.get(0)?, row.get::<_, Vec<u8>>(1)?, row.get::<_, Vec<u8>>(2)?, life, handovers))
     });
-    let Some((grant_jws, frontier, last_leaf, life)) = row.optional()? else { return Ok(None) };
+    let Some((grant_jws, frontier, last_leaf, life, handovers)) = row.optional()? else { return Ok(None) };
     Ok(Some(ChainRow {
         grant_jws,
         frontier: CompactRange::from_bytes(&frontier).ok_or(StoreError::Damaged("frontier"))?,
         last_leaf: Hash::from_slice(&last_leaf).ok_or(StoreError::Damaged("last_leaf"))?,
         life,
+        handovers: handovers_of(&handovers)?,
     }))
 }
 
@@ -76,8 +78,8 @@ pub(super) fn advance(tx: &Transaction<'_>, advance: &Advance<'_>) -> Result<boo
     let chain = advance.chain.to_string();
     let moved = tx.execute(
         "UPDATE chain SET size = ?1, frontier = ?2, last_leaf = ?3, last_seen_ms = ?4, agent = ?5,
-             last_event_ms = ?6, running = ?7, quarantined = quarantined + ?8
-         WHERE id = ?9 AND size = ?10",
+             last_event_ms = ?6, running = ?7, quarantined = quarantined + ?8, handovers = ?9
+         WHERE id = ?10 AND size = ?11",
         params![
             advance.after(),
             advance.frontier.to_bytes(),
@@ -87,6 +89,7 @@ pub(super) fn advance(tx: &Transaction<'_>, advance: &Advance<'_>) -> Result<boo
             advance.life.last_event.map(|at| at.0),
             advance.life.running,
             advance.quarantined(),
+            advance.handovers_text(),
             chain,
             advance.before
         ],

@@ -1,7 +1,8 @@
 -- One statement is the whole step: whoever finds another size changes nothing at all.
 WITH moved AS (
     UPDATE chain SET size = $3, frontier = $4, last_leaf = $5, last_seen_ms = $6, agent = $7,
-        last_event_ms = $8, running = $9, quarantined = quarantined + $10
+        last_event_ms = $8, running = $9, quarantined = quarantined + $10,
+        handovers = $23
     WHERE id = $1 AND size = $2
     RETURNING id
 ), events AS (

@@ -10,7 +10,7 @@ use zhenyin_core::time::WallTime;
 use super::links::Value;
 use crate::life::Life;
 use crate::registry::TerminalInfo;
-use crate::store::rows::NewGap;
+use crate::store::rows::{NewGap, handovers_of};
 use crate::store::{Advance, Alarm, ChainRow, CodeRow, Gap, KeptEvent, StoreError, TerminalRow};
 
 pub(super) fn number(value: u64) -> Result<i64, StoreError> {
@@ -28,6 +28,7 @@ pub(super) fn chain(row: &Row) -> Result<ChainRow, StoreError> {
         frontier: CompactRange::from_bytes(row.try_get(1)?).ok_or(StoreError::Damaged("frontier"))?,
         last_leaf: Hash::from_slice(row.try_get(2)?).ok_or(StoreError::Damaged("last_leaf"))?,
         life: Life { agent: row.try_get(3)?, last_event: last_event.map(WallTime), running: row.try_get(5)? },
+        handovers: handovers_of(row.try_get(6)?)?,
     })
 }
 
@@ -114,6 +115,7 @@ pub(super) struct Columns<'a> {
     taken_at: Vec<i64>,
     proofs: Vec<&'a str>,
     receipt: &'a str,
+    handovers: String,
 }
 
 impl<'a> Columns<'a> {
@@ -142,10 +144,11 @@ impl<'a> Columns<'a> {
             taken_at: taken.iter().map(|taken| taken.at.0).collect(),
             proofs: taken.iter().map(|taken| taken.proof.as_str()).collect(),
             receipt: advance.receipt,
+            handovers: advance.handovers_text(),
         })
     }
 
-    pub(super) fn all(&self) -> [Value<'_>; 22] {
+    pub(super) fn all(&self) -> [Value<'_>; 23] {
         [
             &self.chain,
             &self.before,
@@ -169,6 +172,7 @@ impl<'a> Columns<'a> {
             &self.taken_at,
             &self.proofs,
             &self.receipt,
+            &self.handovers,
         ]
     }
 }

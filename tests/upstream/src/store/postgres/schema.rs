@@ -5,7 +5,7 @@ use super::links::Link;
 use crate::store::StoreError;
 
 /// What makes each version of the schema out of the one before.
-const MIGRATIONS: [&str; 1] = [include_str!("001_chains.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("001_chains.sql"), include_str!("002_handovers.sql")];
 /// Key of the advisory lock under which processes change tables: one after the other.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(7665020)";
 

@@ -1,0 +1,94 @@
+//! Which keys of the key file belong to the enrolled chain, and whether one has just taken over.
+//! Never signs under a key that the journal's newest event does not bear out.
+
+use anyhow::{Context as _, ensure};
+use zhenyin_core::documents::Grant;
+use zhenyin_core::ids::ChainId;
+use zhenyin_core::jws::{self, Form};
+use zhenyin_core::rotation::{ChainKeys, Handover, Signers, next_key_unverified};
+use zhenyin_core::signer::{PublicKey, Signer as _};
+
+use crate::journal::JournalReader;
+use crate::keystore::KeyStore;
+use crate::known_key::KnownKey;
+
+/// Events read at a time on the way back to a handover.
+const SLICE: u64 = 500;
+
+/// The keys of the chain as journal and key file agree on them. A handover that is in the journal and not yet in the
+/// key file, because the run that made it ended in between, is made up for.
+///
+/// # Errors
+/// When the key file is of another enrolment or older than the journal, or cannot be written.
+pub(super) fn settle(
+    store: &mut KeyStore,
+    grant: &Grant,
+    reader: &JournalReader,
+    size: u64,
+) -> anyhow::Result<ChainKeys> {
+    let next = store.next_signer().map(|signer| signer.public_key());
+    if let Some(at) = next.map(|next| handed_over_at(next, reader, size)).transpose()?.flatten() {
+        store.take_over(grant.chain(), at).context("the key that has taken over cannot be kept")?;
+    }
+    let keys = of_chain(store, grant)?;
+    if let Some(last) = size.checked_sub(1)
+        && let Some(sealed) = reader.events(last..size)?.pop().and_then(|event| event.jws)
+    {
+        jws::open(&sealed, Form::EVENT, &[keys.of_event(last)]).context(
+            "the key file is older than the journal: bring the newest one back, or enrol again with \
+             `zhenyin terminal enrol --again --code CODE`",
+        )?;
+    }
+    Ok(keys)
+}
+
+/// Every private key that the chain may still ask for.
+pub(super) fn signers(store: &KeyStore, grant: &Grant) -> Signers {
+    let retired = store.retired(grant.chain()).into_iter();
+    let held =
+        retired.fold(Signers::new(Box::new(store.signer())), |held, (_, old)| held.with(Box::new(old)));
+    match store.next_signer() {
+        Some(next) => held.going_over_to(Box::new(next)),
+        None => held,
+    }
+}
+
+/// The same keys, to sign what is asked beside the chain.
+pub(super) fn known(store: &KeyStore, chain: ChainId) -> KnownKey {
+    let retired = store.retired(chain).into_iter().map(|(_, signer)| signer);
+    KnownKey::new(store.signer(), store.next_signer().into_iter().chain(retired))
+}
+
+fn of_chain(store: &KeyStore, grant: &Grant) -> anyhow::Result<ChainKeys> {
+    let retired = store.retired(grant.chain());
+    let mut keys: Vec<PublicKey> = retired.iter().map(|(_, signer)| signer.public_key()).collect();
+    keys.push(store.signer().public_key());
+    ensure!(
+        keys.first() == Some(&grant.device_key()),
+        "the key file is not the one that this terminal was enrolled with: bring that one back, or enrol again \
+         with `zhenyin terminal enrol --again --code CODE`"
+    );
+    let later = retired.iter().zip(&keys[1..]);
+    let handovers: Vec<_> = later.map(|((at, _), key)| Handover { at: *at, jwk: key.to_jwk() }).collect();
+    ChainKeys::restore(grant.device_key(), &handovers).context("the key file tells no order of its keys")
+}
+
+/// Where the chain has handed over to `next`: looked for from the end, no further than that key has signed.
+fn handed_over_at(next: PublicKey, reader: &JournalReader, size: u64) -> anyhow::Result<Option<u64>> {
+    let mut end = size;
+    while end > 0 {
+        let first = end.saturating_sub(SLICE);
+        for event in reader.events(first..end)?.into_iter().rev() {
+            // Rotations outlive their retention; whatever was erased is none.
+            let Some(sealed) = event.jws else { continue };
+            if next_key_unverified(&sealed) == Some(next) {
+                return Ok(Some(event.sequence.0));
+            }
+            if jws::open(&sealed, Form::EVENT, &[next]).is_err() {
+                return Ok(None);
+            }
+        }
+        end = first;
+    }
+    Ok(None)
+}
