@@ -1,5 +1,5 @@
 //! R7: random lives of a terminal against a model of what was promised: appends, uploads that are answered, lost,
-//! shortened, doubled or refused, kills, power cuts, erasing, holds, clock jumps, new enrolments.
+//! shortened, doubled or refused, kills, power cuts, erasing, holds, clock jumps, rotations of the key, new enrolments.
 //! Never compares with the journal's own word: the model remembers what was sealed, told and receipted.
 
 mod life;

@@ -1,15 +1,21 @@
 //! Erasing of bodies that nobody needs any more: receipted, older than the policy asks, under no legal hold.
+//! Rotations of the terminal's key stay: nobody could check what the new key signed without them.
 //! Never goes by this machine's clock: age is the time between two receipts, by the witness's word. Never erases
 //! a leaf, so the chain, its root and every proof stay as they were.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
+use zhenyin_core::event::lifecycle::KeyRotated;
+use zhenyin_core::event::{EventData as _, kind_unverified};
 use zhenyin_core::merkle::CompactRange;
 use zhenyin_core::time::WallTime;
 
+use super::body::BodyKey;
 use super::error::{JournalError, during};
-use super::rows::ChainRow;
+use super::rows::{self, ChainRow, Next};
+use super::scan;
 
 /// Most bodies of one transaction: 16 ms for 1,000 where 100,000 take 1.6 s.
 const SLICE: u64 = 1_000;
@@ -31,12 +37,16 @@ pub struct Hold {
 /// Erases the next slice of what is due. Gives the new end of the erased part; `None` when nothing is due.
 pub(super) fn erase_slice(
     connection: &mut Connection,
-    row: ChainRow,
+    (row, key): (ChainRow, &BodyKey),
     keep: Duration,
 ) -> Result<Option<u64>, JournalError> {
     let erased = erased(connection, row)?;
     let Some((through, now)) = due(connection, row, erased, keep)? else { return Ok(None) };
     let through = through.min(erased + SLICE);
+    let staying = rotations(connection, (row, key), erased..through)?;
+    let starts = std::iter::once(erased).chain(staying.iter().map(|place| place + 1));
+    let ends = staying.iter().copied().chain(std::iter::once(through));
+    let going: Vec<(u64, u64)> = starts.zip(ends).collect();
     let transaction = connection
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .map_err(during("begin to erase bodies"))?;
@@ -46,17 +56,46 @@ pub(super) fn erase_slice(
             params![row.number(), through.cast_signed(), now.0],
         )
         .and_then(|_| {
-            transaction.execute(
-                "UPDATE event SET body = NULL WHERE chain = ?1 AND seq >= ?2 AND seq < ?3",
-                params![row.number(), erased.cast_signed(), through.cast_signed()],
-            )
+            going.iter().try_for_each(|(first, end)| {
+                transaction
+                    .execute(
+                        "UPDATE event SET body = NULL WHERE chain = ?1 AND seq >= ?2 AND seq < ?3",
+                        params![row.number(), first.cast_signed(), end.cast_signed()],
+                    )
+                    .map(drop)
+            })
         })
         .map_err(during("erase bodies"))?;
     transaction.commit().map_err(during("commit the erasure"))?;
     Ok(Some(through))
 }
 
-/// Bodies below this sequence are erased.
+/// Where in a range the terminal's key was rotated.
+fn rotations(
+    connection: &Connection,
+    (row, key): (ChainRow, &BodyKey),
+    range: Range<u64>,
+) -> Result<Vec<u64>, JournalError> {
+    let mut found = Vec::new();
+    rows::for_each_event(connection, row, range.start, |event| {
+        if event.sequence.0 >= range.end {
+            return Ok(Next::Stop);
+        }
+        let sealed = scan::open_body(&event, key)?;
+        if sealed.is_some_and(|sealed| is_rotation(&sealed)) {
+            found.push(event.sequence.0);
+        }
+        Ok(Next::Go)
+    })?;
+    Ok(found)
+}
+
+/// Whether an event outlives its retention.
+pub(super) fn is_rotation(sealed: &str) -> bool {
+    kind_unverified(sealed).is_some_and(|kind| kind == KeyRotated::TYPE)
+}
+
+/// Bodies below this sequence are erased, but for rotations.
 pub(super) fn erased(connection: &Connection, row: ChainRow) -> Result<u64, JournalError> {
     connection
         .query_row("SELECT coalesce(max(through), 0) FROM erasure WHERE chain = ?1", [row.number()], |row| {

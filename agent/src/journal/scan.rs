@@ -287,7 +287,8 @@ impl<'a> Replay<'a> {
             return Err(JournalError::Damaged { sequence: row.sequence, what });
         }
         let jws = open_body(row, key)?;
-        if jws.is_none() != (expected < self.chain.erased) {
+        let stays = expected >= self.chain.erased || jws.as_deref().is_some_and(retention::is_rotation);
+        if jws.is_some() != stays {
             let what = "its body is gone, or is there, against the list of erasures";
             return Err(JournalError::Damaged { sequence: row.sequence, what });
         }

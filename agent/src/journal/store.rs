@@ -55,7 +55,7 @@ pub(super) enum Reserve {
 pub(super) struct Live {
     pub(super) row: ChainRow,
     pub(super) chain: ChainId,
-    key: BodyKey,
+    pub(super) key: BodyKey,
     pub(super) state: ChainState,
     pub(super) acked: u64,
 }

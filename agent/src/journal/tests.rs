@@ -65,6 +65,18 @@ impl Sealer {
         self.chain.seal_draft(draft, now, &BootId(Uuid::from_u128(5)), &self.signer).unwrap()
     }
 
+    /// Hands over to another key.
+    fn rotate(&mut self, next: u8) -> SealedEvent {
+        let (next, now) = (
+            signer(next),
+            Now { wall: WallTime(0), boottime: Boottime::default(), trust: ClockTrust::Synced },
+        );
+        let boot = BootId(Uuid::from_u128(5));
+        let event = self.chain.rotate(&next, now, &boot, &self.signer).unwrap();
+        self.signer = next;
+        event
+    }
+
     fn note(&self, frontier: &CompactRange) -> String {
         let head = Head { size: frontier.size(), root: frontier.root() };
         self.chain.checkpoint(head, &self.signer).unwrap().to_string()

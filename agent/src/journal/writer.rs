@@ -286,7 +286,9 @@ impl Writer {
         }
         if self.erasing {
             let slice = match (&open.live, self.place.limits.keep) {
-                (Some(live), Some(keep)) => retention::erase_slice(&mut open.connection, live.row, keep)?,
+                (Some(live), Some(keep)) => {
+                    retention::erase_slice(&mut open.connection, (live.row, &live.key), keep)?
+                }
                 (None, _) | (_, None) => None,
             };
             (self.erasing, self.dirty) = (slice.is_some(), slice.is_some());

@@ -8,12 +8,13 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use uuid::Uuid;
 use zhenyin::journal::{JournalReader, Limits};
+use zhenyin_core::chain::SealedEvent;
 use zhenyin_core::documents::PreviousChain;
 use zhenyin_core::ids::{ChainId, Sequence};
 use zhenyin_core::merkle::CompactRange;
-use zhenyin_core::note::Note;
 use zhenyin_core::outbox::{Outbox, OutboxAction, OutboxAlarm, OutboxError, OutboxNotice, StoredEvent};
 use zhenyin_core::time::{Boottime, WallTime};
+use zhenyin_core::verify::Verifier;
 use zhenyin_tests::faulty_disk::{Disk, Images};
 use zhenyin_tests::generated::random::Dice;
 use zhenyin_tests::sealing::{SealingChain, fixed};
@@ -22,7 +23,7 @@ use super::upstream::{Manner, Upstream};
 use crate::run::{Files, HEAD, LIMITS, MARK, Run, Told, key, scratch};
 
 /// Everything that can happen.
-pub(super) const ACTIONS: [&str; 14] = [
+pub(super) const ACTIONS: [&str; 15] = [
     "append",
     "upload",
     "upload, answer lost",
@@ -37,8 +38,9 @@ pub(super) const ACTIONS: [&str; 14] = [
     "hold",
     "clock jump",
     "enrol again",
+    "rotate the key",
 ];
-const WEIGHTS: [u64; 14] = [8, 5, 2, 3, 2, 1, 1, 2, 3, 3, 2, 1, 1, 1];
+const WEIGHTS: [u64; 15] = [8, 5, 2, 3, 2, 1, 1, 2, 3, 3, 2, 1, 1, 1, 2];
 const STEPS: u64 = 14;
 
 /// Between two receipts, by the witness.
@@ -61,6 +63,8 @@ pub(super) struct Life {
     receipts: BTreeMap<u64, i64>,
     hold: Option<(i64, u64)>,
     enrolments: u128,
+    /// Seed of the newest key that was made.
+    keys: u8,
     /// Events of chains that have ended.
     before: Vec<(ChainId, u64)>,
 }
@@ -87,6 +91,7 @@ impl Life {
             receipts: BTreeMap::new(),
             hold: None,
             enrolments: 1,
+            keys: 100,
             before: Vec::new(),
         })
     }
@@ -139,6 +144,7 @@ impl Life {
                 self.run()?.chain.clock_shift_ms += days * 86_400_000;
                 self.append()
             }
+            "rotate the key" => self.rotate(),
             _ => self.enrol_again(),
         }
     }
@@ -148,8 +154,22 @@ impl Life {
     }
 
     fn seal_and_queue(&mut self) -> anyhow::Result<()> {
+        let event = self.run()?.chain.seal()?;
+        self.queue(event)
+    }
+
+    /// Hands over to a new key, among events of the old and of the new one.
+    fn rotate(&mut self) -> anyhow::Result<()> {
+        self.seal_and_queue()?;
+        self.keys += 1;
+        let next = fixed(self.keys);
+        let event = self.run()?.chain.rotate(next)?;
+        self.queue(event)?;
+        self.append()
+    }
+
+    fn queue(&mut self, event: SealedEvent) -> anyhow::Result<()> {
         let run = self.run.as_mut().context("no journal is open")?;
-        let event = run.chain.seal()?;
         let place = usize::try_from(event.sequence.0)?;
         if self.sealed.len() <= place {
             self.sealed.push(Vec::new());
@@ -189,7 +209,8 @@ impl Life {
                     let events = batch
                         .into_iter()
                         .filter_map(|event| Some(StoredEvent { jws: event.jws?, leaf: event.leaf }));
-                    let (batch, sign) = (events.collect(), |head| Note::sign(head, &fixed(1)));
+                    let chain = &self.run.as_ref().context("no journal")?.chain;
+                    let (batch, sign) = (events.collect(), |head| chain.sign(head));
                     match self.outbox.handle_batch(first, batch, self.now, sign) {
                         // It took them all and its answer was lost, then they were erased: it is asked again later.
                         Err(OutboxError::Erased { .. }) if self.upstream.size() >= self.told.acked() => {
@@ -332,8 +353,9 @@ impl Life {
 
     fn erased(&self) -> anyhow::Result<u64> {
         let reader = JournalReader::open(self.home.path(), key())?;
+        // A rotation among them has stayed.
         let events = reader.events(0..u64::MAX)?;
-        Ok(events.iter().take_while(|event| event.jws.is_none()).count() as u64)
+        Ok(events.iter().rposition(|event| event.jws.is_none()).map_or(0, |last| last as u64 + 1))
     }
 
     fn change_hold(&mut self) -> anyhow::Result<()> {
@@ -374,8 +396,13 @@ impl Life {
         reader.verify_all()?;
         let events = reader.events(0..u64::MAX)?;
         ensure!(events.len() == self.sealed.len(), "{} events, {} sealed", events.len(), self.sealed.len());
+        let mut verifier = Verifier::new(self.run()?.chain.grant().clone(), None, Vec::new());
         for (event, sealed) in events.iter().zip(&self.sealed) {
             ensure!(sealed.contains(&event.leaf.to_string()), "event {} was never sealed", event.sequence);
+            match &event.jws {
+                Some(jws) => drop(verifier.event(jws)?),
+                None => verifier.withheld(event.leaf)?,
+            }
         }
         ensure!(self.told.acked() <= self.upstream.cosigned, "acknowledged what nobody has cosigned");
         for (chain, count) in &self.before {

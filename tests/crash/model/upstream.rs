@@ -74,7 +74,7 @@ impl Upstream {
         }
         let sent: Vec<Hash> = request.events.iter().map(|event| leaf_hash(event.as_bytes())).collect();
         let note = Note::parse(&request.checkpoint).context("checkpoint")?;
-        note.verify_log(&chain.grant().log_key()).context("checkpoint")?;
+        note.verify_log(&chain.log_key(note.checkpoint().size)).context("checkpoint")?;
         for (place, leaf) in (usize::try_from(request.first)?..).zip(&sent).take(usize::try_from(count)?) {
             match self.leaves.get(place) {
                 Some(known) => ensure!(known == leaf, "another event {place}: the terminal equivocates"),

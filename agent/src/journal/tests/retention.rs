@@ -57,6 +57,47 @@ fn only_receipted_events_of_the_age_are_erased_and_the_chain_still_holds() {
 }
 
 #[test]
+fn a_rotation_of_the_key_outlives_its_retention() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut sealer = Sealer::new(1);
+    let open = Open::new(dir.path(), QUICK);
+    open.journal.begin_chain(sealer.id(), sealer.chain.grant().token()).unwrap();
+    let mut events: Vec<_> = (0..3).map(|_| sealer.seal()).collect();
+    events.extend([sealer.rotate(8), sealer.rotate(9)]);
+    events.extend((5..10).map(|_| sealer.seal()));
+    let frontier = events[9].frontier.clone();
+    open.append_and_wait(Epoch(0), events);
+    open.journal.acknowledge(frontier.clone(), sealer.note(&frontier), WallTime(1)).unwrap();
+    assert!(matches!(open.report(), JournalReport::Acknowledged { .. }));
+    open.journal.keep(Duration::ZERO).unwrap();
+    assert_eq!(erased(&open), 10);
+    let left: Vec<_> = (0..10).map(|place| (3..5).contains(&place)).collect();
+    assert_eq!(bodies(dir.path()), left);
+    drop(open);
+    // Control: any other body in the erased part is an alarm, and so is a rotation that is not as it was.
+    for change in ["SET body = zeroblob(40) WHERE seq = 7", "SET body = zeroblob(40) WHERE seq = 3"] {
+        let database = rusqlite::Connection::open(dir.path().join("journal.db")).unwrap();
+        let kept: Vec<(i64, Option<Vec<u8>>)> = database
+            .prepare("SELECT seq, body FROM event")
+            .unwrap()
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        database.execute_batch("DROP TRIGGER IF EXISTS event_body_only_goes").unwrap();
+        database.execute_batch(&format!("UPDATE event {change}")).unwrap();
+        let scanned = JournalReader::open(dir.path(), key(1)).unwrap().verify_all();
+        assert!(scanned.is_err_and(|error| error.is_integrity()), "{change}");
+        for (seq, body) in kept {
+            database
+                .execute("UPDATE event SET body = ?2 WHERE seq = ?1", rusqlite::params![seq, body])
+                .unwrap();
+        }
+    }
+    assert_eq!(bodies(dir.path()), left);
+}
+
+#[test]
 fn a_hold_keeps_what_it_names_and_all_after_it_until_it_is_lifted() {
     let dir = tempfile::tempdir().unwrap();
     let (open, _) = receipted(dir.path());

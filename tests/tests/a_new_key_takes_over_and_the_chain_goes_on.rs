@@ -1,0 +1,172 @@
+//! A new signing key is asked for, takes over at the next start, and the chain goes on: for the upstream, for an
+//! export, and wherever the machine stops between two steps.
+//! Never two keys for one place, and never a start with a key file that is older than the journal.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn};
+use axum::response::IntoResponse as _;
+use zhenyin::export::{self, Inspection, Selection};
+use zhenyin::journal::JournalReader;
+use zhenyin::keystore::{KeyStore, KeyStoreError};
+use zhenyin::terminal_enrolment::TerminalEnrolment;
+use zhenyin_core::api::{Outcome, Request as Act};
+use zhenyin_core::event::kind_unverified;
+use zhenyin_core::signer::{KeyId, Signer as _};
+use zhenyin_core::time::WallTime;
+use zhenyin_core::verify::Fault;
+use zhenyin_tests::card_reader::CardSpec;
+use zhenyin_tests::world::World;
+use zhenyin_verify::PackageError;
+
+fn keys(world: &World) -> KeyStore {
+    KeyStore::open(&world.config.state.join("keys")).unwrap()
+}
+
+fn signs(world: &World) -> KeyId {
+    keys(world).signer().public_key().key_id()
+}
+
+/// The key file as it was before some step, put back as a cut would have left it.
+struct Before(PathBuf, Vec<u8>);
+
+impl Before {
+    fn of(state: &Path) -> Self {
+        let file = state.join("keys").join("keys");
+        let bytes = std::fs::read(&file).unwrap();
+        Self(file, bytes)
+    }
+
+    fn back(&self) {
+        std::fs::write(&self.0, &self.1).unwrap();
+    }
+}
+
+fn rotations(world: &World) -> usize {
+    let journal = world.config.state.join("journal");
+    let reader = JournalReader::open(&journal, keys(world).journal_key()).unwrap();
+    let size = reader.counters().unwrap().size;
+    let kinds = reader.events(0..size).unwrap().into_iter();
+    kinds.filter(|event| kind_unverified(event.jws.as_ref().unwrap()).unwrap() == "key.rotated.v1").count()
+}
+
+fn run_until_receipted(world: &mut World) {
+    world.start_agent().unwrap();
+    world.until("all receipts", |status| status.events > 2 && status.receipted == status.events).unwrap();
+    world.stop_agent();
+}
+
+#[test]
+fn a_new_key_takes_over_and_the_chain_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = World::build(folder.path(), None).unwrap();
+    world.until("all receipts", |status| status.events > 1 && status.receipted == status.events).unwrap();
+    let (first, original) = (signs(&world), Before::of(&world.config.state));
+    let second = keys(&world).prepare_rotation().unwrap().public_key().key_id();
+    assert!(matches!(keys(&world).prepare_rotation(), Err(KeyStoreError::RotationWaits)));
+    world.stop_agent();
+    assert_eq!(
+        (signs(&world), rotations(&world)),
+        (first.clone(), 0),
+        "the agent that runs goes on as it is"
+    );
+
+    // Cut after the new key was made: the start hands over to it.
+    let waiting = Before::of(&world.config.state);
+    run_until_receipted(&mut world);
+    assert_eq!((signs(&world), rotations(&world)), (second.clone(), 1));
+
+    // Cut after the event was durable and before the key file knew: the next start finds it in the journal.
+    waiting.back();
+    assert_eq!(signs(&world), first);
+    run_until_receipted(&mut world);
+    assert_eq!((signs(&world), rotations(&world)), (second.clone(), 1), "one handover, one usable key");
+
+    // An older key file would sign where the new key does.
+    let current = Before::of(&world.config.state);
+    original.back();
+    let error = format!("{:#}", world.start_agent().unwrap_err());
+    assert!(error.contains("older than the journal") && error.contains("enrol --again"), "{error}");
+    current.back();
+    run_until_receipted(&mut world);
+
+    // Once more; the export shows both handovers and verifies.
+    keys(&world).prepare_rotation().unwrap();
+    run_until_receipted(&mut world);
+    assert_eq!(rotations(&world), 2);
+    let counts = world.upstream().unwrap().counts().unwrap();
+    assert_eq!((counts.quarantined, counts.alarms, counts.receipted), (0, 0, counts.events));
+    let (counters, summary) = world.export(&folder.path().join("export")).unwrap();
+    assert_eq!(summary.events, counters.size);
+    a_selection_shows_every_rotation(&world, folder.path());
+}
+
+/// Of what nobody asked for, the rotations are shown; without one the package does not hold.
+fn a_selection_shows_every_rotation(world: &World, folder: &Path) {
+    let state = &world.config.state;
+    let (keys, enrolment) = (keys(world), TerminalEnrolment::load(state).unwrap());
+    let reader = JournalReader::open(&state.join("journal"), keys.journal_key()).unwrap();
+    let (chain, header) = (enrolment.grant.chain(), enrolment.export_header());
+    let nothing = Selection { kinds: vec!["nothing.of".to_owned()], ..Selection::default() };
+    let inspection = Inspection {
+        selection: nothing,
+        inspectors: Vec::new(),
+        at: WallTime(1),
+        opened: None,
+        checkpoint: export::checkpoint(&reader, &header.origin, &keys.signer()).unwrap(),
+    };
+    let package = folder.join("selection");
+    export::write(&reader, chain, &header, &inspection, &package).unwrap();
+    assert_eq!(zhenyin_verify::verify(&package, 2).unwrap().shown, 2);
+    for file in ["events.jws", "events.jsonl"] {
+        let lines = std::fs::read_to_string(package.join(file)).unwrap();
+        std::fs::write(package.join(file), lines.split_inclusive('\n').next_back().unwrap()).unwrap();
+    }
+    let error = zhenyin_verify::verify(&package, 2).unwrap_err();
+    assert!(matches!(error, PackageError::Chain(Fault::Checkpoint { .. })), "{error:?}");
+}
+
+/// Questions of locked cards are asked beside the chain: by the old key until the upstream has the rotation.
+#[test]
+fn a_locked_card_opens_before_and_after_the_upstream_knows_the_new_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let deaf = Arc::new(AtomicBool::new(false));
+    let ear = Arc::clone(&deaf);
+    let wrap = move |routes: Router| {
+        routes.layer(from_fn(move |request: Request, next: Next| {
+            let refused = ear.load(Ordering::SeqCst) && request.uri().path().ends_with("/events");
+            async move {
+                if refused {
+                    StatusCode::SERVICE_UNAVAILABLE.into_response()
+                } else {
+                    next.run(request).await
+                }
+            }
+        }))
+    };
+    let remote = "authenticator = { kind = 'remote', wait_s = 5 }\n";
+    let mut world = World::build_configured(folder.path(), remote, wrap).unwrap();
+    world.until("all receipts", |status| status.events > 1 && status.receipted == status.events).unwrap();
+    world.stop_agent();
+    keys(&world).prepare_rotation().unwrap();
+    deaf.store(true, Ordering::SeqCst);
+    world.start_agent().unwrap();
+    world.until("the reader answering", |status| status.reader.is_none()).unwrap();
+    world.reader.insert(CardSpec::with_key());
+    let opened = |world: &World| {
+        let reply = world.perform(&Act::CardRead, |_| None).unwrap();
+        assert!(matches!(reply.outcome, Outcome::CardRead { locked: false, .. }), "{reply:?}");
+        world.upstream().unwrap().cards_answered()
+    };
+    assert_eq!((opened(&world), rotations(&world)), (1, 1));
+    deaf.store(false, Ordering::SeqCst);
+    world.until("all receipts", |status| status.receipted == status.events).unwrap();
+    assert_eq!(opened(&world), 2);
+}
