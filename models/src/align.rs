@@ -14,10 +14,14 @@ pub(crate) fn align(
     height: u32,
 ) -> Option<Frame> {
     let Alignment::Arcface = alignment;
+    Some(warp(frame, places(landmarks, width, height)?, width, height))
+}
+
+/// From the places of a crop of `width` x `height` to those of the frame. `None` when the five points have no extent.
+pub(crate) fn places(landmarks: &[Point; 5], width: u32, height: u32) -> Option<Similarity> {
     let (scale_x, scale_y) = (width as f32 / 112.0, height as f32 / 112.0);
     let places = ARCFACE.map(|(x, y)| Point { x: x * scale_x, y: y * scale_y });
-    let to_source = similarity(landmarks, &places)?.inverse()?;
-    Some(warp(frame, to_source, width, height))
+    similarity(landmarks, &places)?.inverse()
 }
 
 /// The similarity without reflection that brings `from` nearest to `to` in the sum of squares.

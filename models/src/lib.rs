@@ -29,6 +29,7 @@ pub mod bench;
 pub mod pipeline;
 pub mod track;
 pub mod challenge;
+mod follow;
 pub mod turning;
 
 pub use frame::{Frame, FrameError};

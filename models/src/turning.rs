@@ -9,6 +9,7 @@ use zhenyin_core::challenge::{Turn, Turned};
 
 use crate::challenge::{AHEAD, Challenge, HELD, Verdict};
 use crate::detect::{Subjects, subjects};
+use crate::follow::Follower;
 use crate::frame::Frame;
 use crate::pipeline::{ObserveError, Pipeline};
 use crate::quality::{Measures, measure};
@@ -17,6 +18,7 @@ use crate::quality::{Measures, measure};
 /// shows a turned picture from the start, is waited for.
 pub struct Turning {
     challenge: Challenge,
+    follower: Follower,
     ahead: usize,
     /// Of the newest frames, as many as a turn must be held.
     newest: VecDeque<Probe>,
@@ -24,7 +26,8 @@ pub struct Turning {
 
 impl Turning {
     pub fn new(turn: Turn) -> Self {
-        Self { challenge: Challenge::new(turn), ahead: 0, newest: VecDeque::with_capacity(HELD + 1) }
+        let (challenge, follower) = (Challenge::new(turn), Follower::default());
+        Self { challenge, follower, ahead: 0, newest: VecDeque::with_capacity(HELD + 1) }
     }
 
     /// Takes the next frame; about ten a second are wanted. `None` means: go on.
@@ -47,11 +50,12 @@ impl Turning {
                 if self.newest.len() > HELD {
                     self.newest.pop_front();
                 }
-                self.challenge.take(Some(&face.landmarks))
+                self.challenge.take(self.follower.next(frame, &face).as_ref())
             }
         };
         Ok(match verdict {
             Verdict::Watching => None,
+            Verdict::Turned if !self.follower.stands_out() => Some(Turned::Flat),
             Verdict::Turned => Some(Turned::AsAsked(self.newest.drain(..).collect())),
             Verdict::WrongWay => Some(Turned::WrongWay),
             Verdict::Flat => Some(Turned::Flat),

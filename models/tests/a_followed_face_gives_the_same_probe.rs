@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod common;
-#[expect(dead_code, reason = "the heads of the other test are not needed here")]
 mod scene;
 
 use scene::Pose;

@@ -19,6 +19,11 @@ pub(crate) fn tiny_pack() -> PathBuf {
     package().join("tests/tiny")
 }
 
+/// The pack that the project brings.
+pub(crate) fn default_pack() -> PathBuf {
+    package().join("packs/default")
+}
+
 /// A folder or file of the shared development material, or a loud skip.
 #[expect(clippy::print_stdout, reason = "a skip must be seen")]
 pub(crate) fn shared(what: &str) -> Option<PathBuf> {

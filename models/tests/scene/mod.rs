@@ -1,6 +1,10 @@
 //! Heads and sheets of paper as points in space, seen by a camera. Units are eye distances; the camera looks along z.
 //! Repeatable: all chance comes from a seed.
 
+#![allow(dead_code, reason = "every test file uses its own part; an expectation would fail in some")]
+
+pub(crate) mod relief;
+
 use zhenyin_models::Frame;
 use zhenyin_models::resample::Point;
 
@@ -125,17 +129,24 @@ pub(crate) fn photo(picture: &Frame, pose: Pose) -> Frame {
         let t = 9.0 * normal[2] / dot(ray, normal);
         let on_sheet = [ray[0] * t, ray[1] * t, t - 9.0];
         let place = |along| (dot(on_sheet, along) / 5.6 + 0.5) * side as f32;
-        pixel(picture, side, place(right), place(down))
+        pixel(picture, [side; 2], place(right), place(down))
     });
     Frame::new(WIDTH, HEIGHT, rgb.collect()).unwrap()
+}
+
+/// As a camera in poor light gives it: every value off by up to 8, all of them up to 6 % lighter or darker.
+pub(crate) fn noisy(frame: &Frame, chance: &mut Chance) -> Frame {
+    let light = chance.between(0.94, 1.06);
+    let rgb = frame.rgb().iter().map(|&v| (f32::from(v) * light + chance.between(-8.0, 8.0)) as u8).collect();
+    Frame::new(frame.width(), frame.height(), rgb).unwrap()
 }
 
 fn dot(a: [f32; 3], b: [f32; 3]) -> f32 {
     a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 }
 
-fn pixel(picture: &Frame, side: u32, x: f32, y: f32) -> [u8; 3] {
-    let inside = (0.0..side as f32 - 1.0).contains(&x) && (0.0..side as f32 - 1.0).contains(&y);
+fn pixel(picture: &Frame, [width, height]: [u32; 2], x: f32, y: f32) -> [u8; 3] {
+    let inside = (0.0..width as f32 - 1.0).contains(&x) && (0.0..height as f32 - 1.0).contains(&y);
     if !inside {
         return [120; 3];
     }
