@@ -95,7 +95,7 @@ impl TerminalEnrolment {
         enrolment.keep(state)
     }
 
-    /// Trades `code` for a grant of a new chain, which hangs from the last receipt of the one before. For a
+    /// Trades `code` for a grant of a new chain, which hangs from the last head of the one before that the upstream has. For a
     /// journal that was set aside, and for a terminal that is given to somebody else.
     ///
     /// # Errors
@@ -147,8 +147,8 @@ async fn exchange(
     Ok(kept)
 }
 
-/// The newest receipt of a chain, from its journal or from what was set aside of it: the upstream compares it with
-/// its own, so a damaged one is no danger.
+/// The newest receipt of a chain, from its journal or from what was set aside of it, if there is one left: the upstream
+/// compares it with its own and grants what follows its own newest one.
 fn last_receipted(journal: &Path, keys: &KeyStore, chain: ChainId) -> Option<PreviousChain> {
     let set_aside = asides(journal).into_iter().rfind(|aside| aside.chain == chain);
     let folders = [Some(journal), set_aside.as_ref().map(|aside| aside.folder.as_path())];

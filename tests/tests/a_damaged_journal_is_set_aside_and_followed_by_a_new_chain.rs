@@ -45,7 +45,7 @@ fn a_damaged_journal_is_set_aside_and_followed_by_a_new_chain() {
     let state = &world.config.state;
     let enrolment = TerminalEnrolment::load(state).unwrap();
     let prev = enrolment.grant.content().prev.clone();
-    assert!(prev.is_none_or(|prev| prev.chain == seen.chain && prev.size >= seen.receipted));
+    assert!(prev.is_some_and(|prev| prev.chain == seen.chain && prev.size >= seen.receipted));
     let reader =
         JournalReader::open(&journal, KeyStore::open(&state.join("keys")).unwrap().journal_key()).unwrap();
     let kinds: Vec<_> = reader

@@ -368,10 +368,19 @@ impl Life {
         Ok(())
     }
 
-    /// A new chain that hangs from the last cosigned size of this one.
+    /// A new chain that hangs from the last cosigned head of this one, as the upstream has it: nothing that was
+    /// receipted may stand after the handover.
     fn enrol_again(&mut self) -> anyhow::Result<()> {
-        let reader = JournalReader::open(self.home.path(), key())?;
-        let (size, root) = (self.told.acked(), reader.frontier(self.told.acked())?.root());
+        // An upstream that has restored a backup first gets back what it lost: told so, and sent so, one after another.
+        for _ in 0..STEPS {
+            if self.upstream.size() < self.told.acked() {
+                self.upload(Manner::Honest)?;
+            }
+        }
+        let head = self.upstream.head();
+        let (size, root) = (head.size(), head.root());
+        let acked = self.told.acked();
+        ensure!(size >= acked, "{acked} events are receipted, the new chain follows {size}");
         let old = self.run()?.chain.grant().chain();
         self.before.push((old, self.sealed.len() as u64));
         self.enrolments += 1;

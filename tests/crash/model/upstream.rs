@@ -50,6 +50,11 @@ impl Upstream {
         Ok(if manner == Manner::Lost { unreachable } else { answer })
     }
 
+    /// What it would hang a new chain from: all that it has, which is all cosigned.
+    pub(super) fn head(&self) -> CompactRange {
+        CompactRange::of(self.leaves.iter().copied())
+    }
+
     pub(super) fn size(&self) -> u64 {
         self.leaves.len() as u64
     }

@@ -1,5 +1,6 @@
 //! Enrolment of terminals: one-time codes out, grants back.
-//! Never grants twice for one code, except the same grant to the same key again.
+//! Never grants twice for one code, except the same grant to the same key again. A chain that follows another one
+//! hangs from the newest head that was cosigned of that, whatever the terminal says it has.
 
 use uuid::Uuid;
 use zhenyin_core::documents::{
@@ -13,7 +14,7 @@ use zhenyin_core::time::WallTime;
 
 use crate::documents::POLICY;
 use crate::keys::{KeyFileError, Keys, random};
-use crate::store::{CodeRow, NewCode, Store, StoreError, UsedCode};
+use crate::store::{Alarm, CodeRow, NewCode, Store, StoreError, UsedCode};
 
 /// A code lapses after a day: it is typed in while somebody stands at the terminal.
 const CODE_SPAN_MS: i64 = 86_400_000;
@@ -30,7 +31,7 @@ pub enum RegistryError {
     Proof(#[source] DocumentError),
     #[error("grant could not be signed")]
     Grant(#[source] DocumentError),
-    #[error("previous chain is not the newest receipt of that chain")]
+    #[error("previous chain is another terminal's than the code's")]
     Previous,
     #[error("no policy is published")]
     NoPolicy,
@@ -86,7 +87,7 @@ pub(crate) fn enrol(
         Some(_) => return Err(RegistryError::Code),
         None if now.0 >= code.expires.0 => return Err(RegistryError::Code),
         None => {
-            let previous = wish.prev.as_ref().map(|prev| check_previous(store, prev)).transpose()?;
+            let previous = previous(store, keys, code.terminal, wish.prev.as_ref(), now)?;
             let grant = Grant::seal(&grant_content(&code, device, previous, keys, now)?, &keys.authority)
                 .map_err(RegistryError::Grant)?;
             if store.use_code(&UsedCode { hash, kid: kid.as_str(), grant: &grant })? {
@@ -114,13 +115,55 @@ fn code_hash(code: &str) -> [u8; 32] {
     leaf_hash(typed.to_ascii_uppercase().as_bytes()).0
 }
 
-/// The hand-over point must be the newest head that this witness has signed for that chain.
-fn check_previous(store: &dyn Store, prev: &PreviousChain) -> Result<PreviousChain, RegistryError> {
-    let newest = store.newest_receipt(prev.chain)?.ok_or(RegistryError::Previous)?;
-    let note = Note::parse(&newest).map_err(|_| StoreError::Damaged("receipt"))?;
-    let root = note.checkpoint().to_string().lines().nth(2).map(str::to_owned);
-    let same = note.checkpoint().size == prev.size && root.as_ref() == Some(&prev.root);
-    if same { Ok(prev.clone()) } else { Err(RegistryError::Previous) }
+/// The newest head that was cosigned of the terminal's last chain: so that a terminal which has lost its own receipts,
+/// or shows an old one, begins anew and leaves nothing out. What it says for itself is only compared.
+fn previous(
+    store: &dyn Store,
+    keys: &Keys,
+    terminal: TerminalId,
+    said: Option<&PreviousChain>,
+    now: WallTime,
+) -> Result<Option<PreviousChain>, RegistryError> {
+    if let Some(said) = said {
+        compare(store, keys, terminal, said, now)?;
+    }
+    let Some(chain) = store.newest_chain(terminal)? else { return Ok(None) };
+    let newest = store.newest_receipt(chain)?.ok_or(StoreError::Damaged("receipt"))?;
+    Ok(Some(head_of(chain, &newest)?))
+}
+
+/// A head that this witness has not signed is nothing to hang a chain from, and nothing to refuse a terminal for: it
+/// is kept as an alarm, since one of both sides has lost something.
+fn compare(
+    store: &dyn Store,
+    keys: &Keys,
+    terminal: TerminalId,
+    said: &PreviousChain,
+    now: WallTime,
+) -> Result<(), RegistryError> {
+    let row = store.chain(said.chain)?;
+    let opened = row.map(|row| row.open(keys.authority.public_key())).transpose();
+    let opened = opened.map_err(|_| StoreError::Damaged("grant or keys of a chain"))?;
+    if opened.is_some_and(|(grant, _)| grant.terminal() != terminal) {
+        return Err(RegistryError::Previous);
+    }
+    let receipt = store.receipt(said.chain, said.size)?;
+    let signed = receipt.map(|receipt| head_of(said.chain, &receipt)).transpose()?;
+    if signed.as_ref() == Some(said) {
+        return Ok(());
+    }
+    tracing::warn!(chain = %said.chain, size = said.size, "terminal names a head that was not cosigned here");
+    let held = store.newest_receipt(said.chain)?.unwrap_or_default();
+    let found = format!("{} {} {}", said.chain, said.size, said.root);
+    let kind = "previous_unknown".to_owned();
+    Ok(store.add_alarm(&Alarm { chain: said.chain, kind, sequence: said.size, held, found }, now)?)
+}
+
+fn head_of(chain: ChainId, receipt: &str) -> Result<PreviousChain, RegistryError> {
+    let damaged = || StoreError::Damaged("receipt");
+    let note = Note::parse(receipt).map_err(|_| damaged())?;
+    let root = receipt.lines().nth(2).ok_or_else(damaged)?.to_owned();
+    Ok(PreviousChain { chain, size: note.checkpoint().size, root })
 }
 
 fn grant_content(

@@ -17,7 +17,7 @@ use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 
-use zhenyin_core::ids::ChainId;
+use zhenyin_core::ids::{ChainId, TerminalId};
 use zhenyin_core::time::WallTime;
 
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +74,9 @@ pub(crate) trait Store: Send + Sync + fmt::Debug {
     fn receipt(&self, chain: ChainId, size: u64) -> Result<Option<String>, StoreError>;
 
     fn newest_receipt(&self, chain: ChainId) -> Result<Option<String>, StoreError>;
+
+    /// The newest chain of a terminal of which there is a receipt.
+    fn newest_chain(&self, terminal: TerminalId) -> Result<Option<ChainId>, StoreError>;
 
     /// Keeps an alarm; the same one again changes nothing.
     fn add_alarm(&self, alarm: &Alarm, at: WallTime) -> Result<(), StoreError>;

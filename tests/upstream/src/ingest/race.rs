@@ -206,6 +206,9 @@ impl Store for MemoryStore {
     fn seen(&self, _: ChainId, _: WallTime) -> Result<(), StoreError> {
         Ok(())
     }
+    fn newest_chain(&self, _: TerminalId) -> Result<Option<ChainId>, StoreError> {
+        Ok(Some(self.chain))
+    }
     fn add_alarm(&self, _: &Alarm, _: WallTime) -> Result<(), StoreError> {
         Ok(())
     }

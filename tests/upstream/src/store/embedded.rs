@@ -106,6 +106,15 @@ impl Store for EmbeddedStore {
         self.read(|db| Ok(db.query_row(query, [chain.to_string()], |row| row.get(0)).optional()?))
     }
 
+    fn newest_chain(&self, terminal: TerminalId) -> Result<Option<ChainId>, StoreError> {
+        // Identifiers begin with the time at which they were given.
+        let query = "SELECT id FROM chain WHERE terminal = ?1
+                     AND EXISTS (SELECT 1 FROM receipt WHERE receipt.chain = chain.id) ORDER BY id DESC LIMIT 1";
+        let id: Option<String> =
+            self.read(|db| Ok(db.query_row(query, [terminal.to_string()], |row| row.get(0)).optional()?))?;
+        id.map(|id| id.parse().map(ChainId).map_err(|_| StoreError::Damaged("chain id"))).transpose()
+    }
+
     fn add_alarm(&self, alarm: &Alarm, at: WallTime) -> Result<(), StoreError> {
         self.change(|tx| {
             tx.execute(

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use uuid::Uuid;
-use zhenyin_core::ids::ChainId;
+use zhenyin_core::ids::{ChainId, TerminalId};
 use zhenyin_core::time::WallTime;
 
 use super::{
@@ -95,6 +95,14 @@ impl Store for PostgresStore {
         let query = "SELECT note FROM receipt WHERE chain = $1 ORDER BY size DESC LIMIT 1";
         let row = self.links.with(|link| link.maybe(query, &[&chain.0]))?;
         Ok(row.map(|row| row.try_get(0)).transpose()?)
+    }
+
+    fn newest_chain(&self, terminal: TerminalId) -> Result<Option<ChainId>, StoreError> {
+        // Identifiers begin with the time at which they were given.
+        let query = "SELECT id FROM chain WHERE terminal = $1
+                     AND EXISTS (SELECT 1 FROM receipt WHERE receipt.chain = chain.id) ORDER BY id DESC LIMIT 1";
+        let row = self.links.with(|link| link.maybe(query, &[&terminal.0]))?;
+        Ok(row.map(|row| row.try_get(0)).transpose()?.map(ChainId))
     }
 
     fn add_alarm(&self, alarm: &Alarm, at: WallTime) -> Result<(), StoreError> {

@@ -46,30 +46,60 @@ fn a_code_gives_one_grant_to_one_key() {
     });
 }
 
+/// Whatever the terminal has left of the chain before: the grant names the head that was cosigned last.
 #[test]
-fn a_second_chain_begins_at_the_cosigned_end_of_the_first() {
+fn a_new_chain_hangs_from_the_newest_cosigned_head() {
     everywhere(|place| {
         let upstream = place.start();
         let mut device = Device::enrol(&upstream, 1);
         device.heartbeats(5);
-        assert_eq!(device.drain(upstream.addr(), 0), 5);
-        let head = device.receipts[0].checkpoint().clone();
-        let root = head.to_string().lines().nth(2).unwrap().to_owned();
-        let chain = device.chain.grant().chain();
+        device.drain(upstream.addr(), 0);
+        device.heartbeats(4);
+        assert_eq!(device.drain(upstream.addr(), 5), 9);
+        let [older, newest] = [&device.receipts[0], &device.receipts[1]].map(|receipt| {
+            let text = receipt.to_string();
+            let chain = device.chain.grant().chain();
+            let root = text.lines().nth(2).unwrap().to_owned();
+            PreviousChain { chain, size: receipt.checkpoint().size, root }
+        });
         let terminal: TerminalId = device.chain.grant().terminal();
-        let ask = |prev: PreviousChain| {
-            let again = reference_upstream::TerminalInfo { terminal: Some(terminal), ..info() };
+        let again = reference_upstream::TerminalInfo { terminal: Some(terminal), ..info() };
+        let ask = |said: Option<&PreviousChain>| {
             let code = upstream.mint_code(&again).unwrap();
-            post(upstream.addr(), "/v1/enrolments", &wish(&code, 2, Some(prev)))
+            post(upstream.addr(), "/v1/enrolments", &wish(&code, 2, said.cloned()))
         };
-        let dropped = ask(PreviousChain { chain, size: 4, root: root.clone() });
-        assert_eq!(dropped.status, 400, "history cannot be dropped");
-        let answer = ask(PreviousChain { chain, size: 5, root });
-        let answer: EnrolmentAnswer = serde_json::from_slice(&answer.body).unwrap();
-        let grant = Grant::open(&answer.grant, upstream.authority_key()).unwrap();
-        assert_eq!(grant.terminal(), terminal);
-        assert_eq!(grant.content().prev.as_ref().map(|prev| prev.size), Some(5));
-        assert_ne!(grant.chain(), chain);
+        let alarms = || upstream.alarms().unwrap().len();
+        let check = |said: Option<&PreviousChain>, alarmed: usize| {
+            let before = alarms();
+            let answer = ask(said);
+            assert_eq!(answer.status, 200, "{said:?}: {}", String::from_utf8_lossy(&answer.body));
+            let answer: EnrolmentAnswer = serde_json::from_slice(&answer.body).unwrap();
+            let grant = Grant::open(&answer.grant, upstream.authority_key()).unwrap();
+            assert_eq!(
+                (grant.terminal(), grant.content().prev.as_ref()),
+                (terminal, Some(&newest)),
+                "{said:?}"
+            );
+            assert_ne!(grant.chain(), newest.chain);
+            assert_eq!(alarms() - before, alarmed, "{said:?}");
+        };
+        // Its own newest receipt, an older one, and none at all because the newest one was lost.
+        check(Some(&newest), 0);
+        check(Some(&older), 0);
+        check(None, 0);
+        // A tail that was cut, a head ahead of ours, and another root are alarms and change nothing in the grant.
+        check(Some(&PreviousChain { size: 4, ..newest.clone() }), 1);
+        check(Some(&PreviousChain { size: 12, ..newest.clone() }), 1);
+        check(Some(&PreviousChain { root: older.root.clone(), ..newest.clone() }), 1);
+        let elsewhere = TerminalId(uuid::Uuid::from_u128(7));
+        check(Some(&PreviousChain { chain: zhenyin_core::ids::ChainId(elsewhere.0), ..newest.clone() }), 1);
+        assert_eq!(upstream.alarms().unwrap()[0].kind, "previous_unknown");
+
+        // Of a chain of another terminal nothing hangs here, and a terminal without a chain begins at nothing.
+        let stranger = Device::enrol(&upstream, 3);
+        let foreign = PreviousChain { chain: stranger.chain.grant().chain(), ..newest.clone() };
+        assert_eq!(ask(Some(&foreign)).status, 400);
+        assert_eq!(stranger.chain.grant().content().prev, None);
     });
 }
 
