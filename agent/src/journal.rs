@@ -152,7 +152,8 @@ impl Journal {
     /// Begins a chain under a grant; it becomes the current one. Waits for the disk.
     ///
     /// # Errors
-    /// [`JournalError::ChainExists`], or what the database says; no chain has begun then.
+    /// [`JournalError::BeginUnsure`] after a failure of the database: the next start tells. What else it says: no chain
+    /// has begun then.
     pub fn begin_chain(&self, chain: ChainId, grant_jws: &str) -> Result<DurableChain, JournalError> {
         let (answer, answered) = channel();
         self.send(Command::Begin { chain, grant_jws: grant_jws.to_owned(), answer })?;

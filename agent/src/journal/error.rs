@@ -66,6 +66,8 @@ pub enum JournalError {
     HoldUnsure,
     #[error("checkpoint for {size} events is ahead of the {found} durable ones")]
     HeadAhead { size: u64, found: u64 },
+    #[error("the journal failed while a chain was begun; the next start tells whether it has")]
+    BeginUnsure,
     #[error("a reader kept the database from being settled after a failure")]
     NotSettled,
     #[error("the journal has stopped")]
@@ -110,6 +112,7 @@ impl JournalError {
             | Self::SchemaOlder { .. }
             | Self::NoHold { .. }
             | Self::HoldUnsure
+            | Self::BeginUnsure
             | Self::NotSettled
             | Self::Stopped
             | Self::Thread { .. }

@@ -198,6 +198,15 @@ impl Writer {
             None => Err(JournalError::Stopped),
             Some(open) => open.begin(&self.place.key, chain, grant_jws),
         };
+        let result = match result {
+            Err(error @ (JournalError::Stopped | JournalError::ChainExists { .. })) => Err(error),
+            Err(error) if error.is_refusal() => Err(error),
+            Err(error) => {
+                self.fail(error);
+                Err(JournalError::BeginUnsure)
+            }
+            begun => begun,
+        };
         // Whoever asked may have given up waiting; the chain has begun all the same.
         let _ = answer.send(result);
     }

@@ -163,6 +163,24 @@ fn a_hold_that_the_database_fails_fails_the_journal_and_a_refused_one_does_not()
     open.append_and_wait(Epoch(1), vec![sealer.seal()]);
 }
 
+#[test]
+fn a_chain_that_the_database_fails_to_begin_fails_the_journal_and_a_refused_one_does_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let (open, mut sealer) = receipted(dir.path());
+    let begin = |sealer: &Sealer| open.journal.begin_chain(sealer.id(), sealer.chain.grant().token());
+    assert!(matches!(begin(&sealer), Err(JournalError::ChainExists { .. })));
+    open.append_and_wait(Epoch(0), vec![sealer.seal()]);
+    let database = rusqlite::Connection::open(dir.path().join(database::FILE)).unwrap();
+    let broken = "CREATE TRIGGER broken AFTER INSERT ON chain BEGIN INSERT INTO nowhere VALUES(1); END";
+    database.execute_batch(broken).unwrap();
+    drop(database);
+    assert!(matches!(begin(&Sealer::new(2)), Err(JournalError::BeginUnsure)));
+    assert!(matches!(open.report(), JournalReport::Failed { .. }));
+    let JournalReport::Reset { state: Some(state), .. } = open.report() else { panic!("no reset") };
+    assert_eq!((state.chain, &state.state), (sealer.id(), sealer.chain.state()));
+    open.append_and_wait(Epoch(1), vec![sealer.seal()]);
+}
+
 /// What 400 days of a busy terminal take, with a quarter more: retention must end before the room does.
 #[test]
 fn the_default_quota_holds_more_than_the_time_that_is_looked_back_on() {
