@@ -148,6 +148,19 @@ impl KeyStore {
         retired.map_or_else(|| self.signer(), |(_, signer)| signer)
     }
 
+    /// The chain whose journal was begun last: should that journal be gone, it was taken away.
+    pub fn begun(&self) -> Option<ChainId> {
+        self.keys.begun
+    }
+
+    /// Remembers that the journal of a chain has begun.
+    ///
+    /// # Errors
+    /// [`KeyStoreError::File`]; the file is as it was then.
+    pub fn set_begun(&mut self, chain: ChainId) -> Result<(), KeyStoreError> {
+        self.replace(Keys { begun: Some(chain), ..self.keys.clone() })
+    }
+
     pub fn sealing(&self) -> Sealing {
         Sealing::File
     }
@@ -183,6 +196,7 @@ struct Keys {
     pepper: Option<Pepper>,
     next: Option<Seed>,
     retired: Vec<Retired>,
+    begun: Option<ChainId>,
 }
 
 /// A key that has signed the events of a chain up to and with one place.
@@ -202,6 +216,7 @@ impl Keys {
             pepper: None,
             next: None,
             retired: Vec::new(),
+            begun: None,
         })
     }
 
@@ -227,6 +242,9 @@ impl Keys {
         }
         for Retired { chain, at, seed } in &self.retired {
             line(&format!("retired {chain} {at}"), seed.expose());
+        }
+        if let Some(chain) = self.begun {
+            text.push_str(&format!("begun {chain}\n"));
         }
         let check = check_of(&text);
         text.push_str(&check);
@@ -259,6 +277,7 @@ impl Keys {
             pepper: None,
             next: None,
             retired: Vec::new(),
+            begun: None,
         };
         lines.try_for_each(|line| keys.take_line(line).ok_or("a line is malformed"))?;
         Ok(keys)
@@ -266,6 +285,10 @@ impl Keys {
 
     /// One of the lines that are not always there.
     fn take_line(&mut self, line: &str) -> Option<()> {
+        if let Some(chain) = line.strip_prefix("begun ").filter(|_| self.begun.is_none()) {
+            self.begun = Some(ChainId(chain.parse().ok()?));
+            return Some(());
+        }
         let (name, key) = line.rsplit_once(' ')?;
         let mut key = decode(key)?;
         let words: Vec<&str> = name.split(' ').collect();
@@ -383,9 +406,12 @@ mod tests {
         };
         assert_eq!((retired(&store, one), retired(&store, two)), (vec![(7, first)], vec![]));
         store.prepare_rotation().unwrap();
+        assert_eq!(store.begun(), None);
+        store.set_begun(two).unwrap();
         store.take_over(two, 9).unwrap();
         let store = KeyStore::open(dir.path()).unwrap();
         assert_eq!((retired(&store, one), retired(&store, two)), (vec![], vec![(9, second)]));
+        assert_eq!(store.begun(), Some(two));
     }
 
     #[cfg(unix)]

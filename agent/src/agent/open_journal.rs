@@ -1,12 +1,12 @@
 //! Opens the journal at start, sets a damaged one aside, and looks through all of it now and then.
-//! Never begins the chain of a damaged journal anew, never begins another one without a grant that continues it.
+//! Never begins the chain of a damaged or missing journal anew, never begins another one without a grant that continues it.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use zhenyin_core::documents::Grant;
 use zhenyin_core::event::Envelope;
 use zhenyin_core::event::lifecycle::LogIntegrityAlarm;
@@ -67,6 +67,12 @@ pub(super) fn open(
             if let Some(known) = asides(dir).into_iter().find(|aside| aside.chain == chain) {
                 bail!(damaged(&known));
             }
+            ensure!(
+                keys.begun() != Some(chain),
+                "journal of chain {chain} is gone from `{}`, though it had begun: tell IT, bring it back, or enrol \
+                 again with `zhenyin terminal enrol --again --code CODE`",
+                dir.display()
+            );
             journal.begin_chain(chain, enrolment.grant.token())?
         }
     };
@@ -76,8 +82,33 @@ pub(super) fn open(
         journal.close();
         return Err(aside(error));
     }
-    let replaced = enrolment.replaces.and_then(|old| asides(dir).into_iter().rfind(|a| a.chain == old));
-    Ok(OpenJournal { journal, durable, reader, chain_keys, lost: replaced.map(|aside| alarm_of(&aside)) })
+    let lost = lost(dir, keys, &reader, enrolment)?;
+    if keys.begun() != Some(chain)
+        && let Err(error) = keys.set_begun(chain)
+    {
+        tracing::error!(%error, "it cannot be kept that the journal has begun; the next start tries again");
+    }
+    Ok(OpenJournal { journal, durable, reader, chain_keys, lost })
+}
+
+/// What the chain before this one has lost: its journal was set aside, or is there no more.
+fn lost(
+    dir: &Path,
+    keys: &KeyStore,
+    reader: &JournalReader,
+    enrolment: &TerminalEnrolment,
+) -> anyhow::Result<Option<LogIntegrityAlarm>> {
+    let Some(old) = enrolment.replaces else { return Ok(None) };
+    if let Some(aside) = asides(dir).into_iter().rfind(|aside| aside.chain == old) {
+        return Ok(Some(alarm_of(&aside)));
+    }
+    if keys.begun() != Some(old) || reader.chains()?.iter().any(|(chain, _)| *chain == old) {
+        return Ok(None);
+    }
+    let known = enrolment.grant.content().prev.as_ref().filter(|prev| prev.chain == old);
+    let receipted = known.map_or(0, |prev| prev.size);
+    let (what, chain) = ("journal gone".to_owned(), old.to_string());
+    Ok(Some(LogIntegrityAlarm { what, chain, events: receipted, receipted, files: 0 }))
 }
 
 fn damaged(aside: &Aside) -> String {
