@@ -34,6 +34,11 @@ impl Clock {
     }
 }
 
+/// How far the clock that never steps has come: for how long something takes.
+pub(crate) fn boottime() -> Boottime {
+    platform::boottime()
+}
+
 impl Default for Clock {
     fn default() -> Self {
         Self::new()
@@ -85,13 +90,17 @@ mod platform {
     use super::{Reading, fresh_boot_id};
 
     pub(super) fn read() -> Reading {
-        let boottime = clock_gettime(ClockId::Boottime);
+        let boottime = boottime();
         let wall = clock_gettime(ClockId::Realtime);
         Reading {
             wall: WallTime(wall.tv_sec.saturating_mul(1000).saturating_add(wall.tv_nsec / 1_000_000)),
-            boottime: Boottime(since_boot(boottime)),
+            boottime,
             synced: Path::new(SYNCHRONIZED).exists(),
         }
+    }
+
+    pub(super) fn boottime() -> Boottime {
+        Boottime(since_boot(clock_gettime(ClockId::Boottime)))
     }
 
     pub(super) fn boot_id() -> BootId {
@@ -123,13 +132,17 @@ mod platform {
 
     /// Counts from the start of this program and may stand still during sleep, which then looks like a step.
     pub(super) fn read() -> Reading {
-        static START: OnceLock<Instant> = OnceLock::new();
         let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Reading {
             wall: WallTime(i64::try_from(wall.as_millis()).unwrap_or(i64::MAX)),
-            boottime: Boottime(START.get_or_init(Instant::now).elapsed()),
+            boottime: boottime(),
             synced: false,
         }
+    }
+
+    pub(super) fn boottime() -> Boottime {
+        static START: OnceLock<Instant> = OnceLock::new();
+        Boottime(START.get_or_init(Instant::now).elapsed())
     }
 
     pub(super) fn boot_id() -> BootId {

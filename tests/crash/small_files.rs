@@ -33,6 +33,8 @@ struct State {
     calls: u64,
     plan: Option<(u64, Fault)>,
     fired: Option<String>,
+    /// How SQLite flushed its write-ahead log.
+    log_flushes: Vec<&'static str>,
 }
 
 impl Calls {
@@ -112,6 +114,9 @@ fn refused(call: &'static str, path: impl FnOnce() -> Option<PathBuf>) -> bool {
             lock(&ATTACHED).iter().filter_map(Weak::upgrade).find(|one| path.starts_with(&one.dir))?;
         let file = path.file_name().and_then(OsStr::to_str).filter(|_| path != calls.dir).unwrap_or(".");
         // SQLite never renames; its other calls are judged by `faulty_disk`.
+        if file == "journal.db-wal" && matches!(call, "fsync" | "fdatasync") {
+            lock(&calls.state).log_flushes.push(call);
+        }
         if file.starts_with("journal.db") && call != "rename" {
             return None;
         }
@@ -171,6 +176,7 @@ judged!(mkdir, c"mkdir", (path: *const c_char, mode: c_uint) -> c_int, named(pat
 judged!(rename, c"rename", (from: *const c_char, to: *const c_char) -> c_int, named(from));
 judged!(unlink, c"unlink", (path: *const c_char) -> c_int, named(path));
 judged!(fsync, c"fsync", (file: c_int) -> c_int, opened(file));
+judged!(fdatasync, c"fdatasync", (file: c_int) -> c_int, opened(file));
 judged!(read, c"read", (file: c_int, to: *mut c_void, count: usize) -> isize, opened(file));
 judged!(write, c"write", (file: c_int, from: *const c_void, count: usize) -> isize, opened(file));
 
@@ -190,4 +196,15 @@ fn calls_fail_as_planned_and_no_others() {
     assert!(std::fs::rename(&from, &to).is_err() && std::fs::remove_file(&from).is_err());
     assert_eq!(calls.heal().as_deref(), Some("rename file"));
     std::fs::rename(&from, &to).unwrap();
+}
+
+/// SQLite takes `fsync` unless it is built otherwise (`.cargo/config.toml`): correct, and slower.
+#[test]
+fn a_commit_is_flushed_by_fdatasync() {
+    let dir = crate::run::scratch();
+    let calls = Calls::attach(dir.path());
+    crate::run::Run::open(dir.path(), crate::run::LIMITS).unwrap().append_all(5).unwrap();
+    let flushes = std::mem::take(&mut lock(&calls.state).log_flushes);
+    assert!(flushes.len() >= 5, "a flush a commit: {flushes:?}");
+    assert!(flushes.iter().all(|call| *call == "fdatasync"), "{flushes:?}");
 }

@@ -27,6 +27,46 @@ pub fn to_string(value: &impl Serialize) -> Result<String, CanonicalError> {
     Ok(out)
 }
 
+/// An object that is written member by member, with no tree in between. The caller names them in canonical order.
+pub(crate) struct Object {
+    out: String,
+    last: &'static str,
+}
+
+impl Object {
+    /// With room for so many bytes.
+    pub(crate) fn begin(room: usize) -> Self {
+        Self { out: String::with_capacity(room), last: "" }
+    }
+
+    pub(crate) fn text(mut self, name: &'static str, text: &str) -> Self {
+        self.name(name);
+        write_text(&mut self.out, text);
+        self
+    }
+
+    /// # Errors
+    /// As [`to_string`].
+    pub(crate) fn value(mut self, name: &'static str, value: &Value) -> Result<Self, CanonicalError> {
+        self.name(name);
+        write_value(&mut self.out, value)?;
+        Ok(self)
+    }
+
+    pub(crate) fn end(mut self) -> String {
+        self.out.push('}');
+        self.out
+    }
+
+    fn name(&mut self, name: &'static str) {
+        debug_assert!(self.last < name && name.is_ascii(), "`{name}` after `{}`", self.last);
+        self.last = name;
+        self.out.push(if self.out.is_empty() { '{' } else { ',' });
+        write_text(&mut self.out, name);
+        self.out.push(':');
+    }
+}
+
 fn write_value(out: &mut String, value: &Value) -> Result<(), CanonicalError> {
     match value {
         Value::Null => out.push_str("null"),

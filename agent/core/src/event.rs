@@ -8,9 +8,9 @@ pub mod lifecycle;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::canonical::{self, CanonicalError};
+use crate::canonical::{CanonicalError, Object};
 use crate::ids::{BootId, ChainId, Sequence, SubjectToken, TerminalId};
 use crate::merkle::Hash;
 use crate::time::{Boottime, ClockTrust, WallTime};
@@ -87,25 +87,25 @@ impl Envelope {
     /// # Errors
     /// [`EventError::Data`] when the data hold a float or a number of 2^53 and above.
     pub fn to_payload(&self) -> Result<String, EventError> {
-        let mut attributes = json!({
-            "specversion": "1.0",
-            "id": format!("{}/{}", self.chain, self.sequence),
-            "source": format!("urn:uuid:{}", self.terminal),
-            "type": self.kind,
-            "time": self.time.rfc3339(),
-            "datacontenttype": "application/json",
-            "data": self.data,
-            "chainid": self.chain.to_string(),
-            "sequence": format!("{:020}", self.sequence.0),
-            "prevhash": encode_hash(&self.prev),
-            "bootid": self.boot.to_string(),
-            "boottimens": self.boottime.0.as_nanos().to_string(),
-            "clockstate": self.clock.as_str(),
-        });
-        if let (Some(subject), Some(members)) = (&self.subject, attributes.as_object_mut()) {
-            members.insert("subject".into(), subject.as_str().into());
-        }
-        canonical::to_string(&attributes).map_err(EventError::Data)
+        let chain = self.chain.to_string();
+        let object = Object::begin(PAYLOAD)
+            .text("bootid", &self.boot.to_string())
+            .text("boottimens", &self.boottime.0.as_nanos().to_string())
+            .text("chainid", &chain)
+            .text("clockstate", self.clock.as_str())
+            .value("data", &self.data)
+            .map_err(EventError::Data)?
+            .text("datacontenttype", "application/json")
+            .text("id", &format!("{chain}/{}", self.sequence))
+            .text("prevhash", &encode_hash(&self.prev))
+            .text("sequence", &format!("{:020}", self.sequence.0))
+            .text("source", &format!("urn:uuid:{}", self.terminal))
+            .text("specversion", "1.0");
+        let object = match &self.subject {
+            Some(subject) => object.text("subject", subject.as_str()),
+            None => object,
+        };
+        Ok(object.text("time", &self.time.rfc3339()).text("type", &self.kind).end())
     }
 
     /// Reads a payload strictly: exactly these attributes, each in its one form.
@@ -221,6 +221,9 @@ fn is_kind(text: &str) -> bool {
     matches!(parts[..], [area, verb, version] if word(area) && word(verb)
         && version.strip_prefix('v').is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit())))
 }
+
+/// Bytes of a usual payload.
+const PAYLOAD: usize = 1024;
 
 #[cfg(test)]
 mod tests;

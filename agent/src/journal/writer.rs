@@ -5,10 +5,12 @@
 use std::fs::File;
 use std::path::Path;
 use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
 
 use zhenyin_core::ids::ChainId;
 use zhenyin_core::note::Note;
 use zhenyin_core::room::Level;
+use zhenyin_core::time::Boottime;
 
 use super::error::JournalError;
 use super::store::{Open, Place, Reserve, Work};
@@ -16,11 +18,15 @@ use super::{
     Answer, Command, DurableChain, Epoch, HoldChange, Inbox, JournalReport, Limits, Report, database,
     reserve, retention,
 };
+use crate::clock;
 use crate::data_key::DataKey;
 use crate::durable_file::{self, FileError, private_options};
 
 /// Largest group of one transaction.
 const GROUP: usize = 256;
+
+/// Callers who do not come within this time after the one before are not waited for.
+const GAP: Duration = Duration::from_micros(200);
 
 pub(super) struct Writer {
     place: Place,
@@ -34,6 +40,8 @@ pub(super) struct Writer {
     dirty: bool,
     /// There may be bodies whose retention has ended.
     erasing: bool,
+    /// How long the next group may wait for company; `None` after a commit for one caller.
+    patience: Option<Duration>,
     /// Level and whole percent that were told last.
     told: Option<(Level, u64)>,
     /// Held for as long as the writer lives.
@@ -59,6 +67,7 @@ impl Writer {
             gone: None,
             dirty: false,
             erasing: limits.keep.is_some(),
+            patience: None,
             told: None,
             _lock: lock,
         };
@@ -74,7 +83,10 @@ impl Writer {
                 inbox.recv().map_err(|_| RecvTimeoutError::Disconnected)
             };
             match first {
-                Ok(first) => self.take(std::iter::once(first).chain(inbox.try_iter()).take(GROUP)),
+                Ok(first) => {
+                    let group = self.gather(first, inbox);
+                    self.take(group.into_iter());
+                }
                 Err(RecvTimeoutError::Timeout) => self.rest(),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -85,6 +97,23 @@ impl Writer {
             }
             drop(open);
         }
+    }
+
+    /// What is queued. Where several callers wait at a time, those of the last commit are about to ask again: a part of
+    /// the time that a commit takes is well spent on them, as long as they keep coming. A single caller never waits.
+    fn gather(&self, first: Command, inbox: &Inbox) -> Vec<Command> {
+        let mut group = vec![first];
+        group.extend(inbox.try_iter().take(GROUP - 1));
+        let Some(patience) = self.patience else { return group };
+        let begun = clock::boottime();
+        while group.len() < GROUP
+            && let Some(left) = patience.checked_sub(since(begun))
+            && let Ok(next) = inbox.recv_timeout(left.min(GAP))
+        {
+            group.push(next);
+            group.extend(inbox.try_iter().take(GROUP - group.len()));
+        }
+        group
     }
 
     fn has_chores(&self) -> bool {
@@ -133,8 +162,10 @@ impl Writer {
     fn commit(&mut self, mut work: Work) {
         self.refuse_unfit_receipts(&mut work);
         let Some(open) = self.open.as_mut().filter(|_| !work.is_empty()) else { return };
+        let begun = clock::boottime();
         match open.write(&self.place, &work) {
             Ok(()) => {
+                self.patience = (work.events.len() > 1).then(|| since(begun) / 2);
                 self.answer(work);
                 self.tell_room();
             }
@@ -322,6 +353,10 @@ impl Writer {
             Err(error) => tracing::warn!(%error, "the size of the journal cannot be told"),
         }
     }
+}
+
+fn since(begun: Boottime) -> Duration {
+    clock::boottime().0.saturating_sub(begun.0)
 }
 
 /// One writer at a time.

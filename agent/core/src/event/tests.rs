@@ -126,7 +126,10 @@ proptest! {
         let mut one = envelope(draft(json!({"text": text, "n": n})));
         one.sequence = Sequence(seq);
         one.boottime = Boottime(Duration::from_nanos(ns));
+        one.subject = (seq % 2 == 0).then(|| SubjectToken::parse("op:a7c1KgJ_dLeSE9yaGjm6zn").unwrap());
         let payload = one.to_payload().unwrap();
         prop_assert_eq!(Envelope::parse(payload.as_bytes()).unwrap(), one);
+        let tree: Value = serde_json::from_str(&payload).unwrap();
+        prop_assert_eq!(crate::canonical::to_string(&tree).unwrap(), payload, "written as the general writer would");
     }
 }
