@@ -3,6 +3,7 @@
 
 mod backoff;
 mod notice;
+mod spread;
 
 pub use notice::{Acknowledged, OutboxAlarm, OutboxError, OutboxNotice};
 
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use crate::chain::Head;
 use crate::event::{kind_unverified, lifecycle};
-use crate::ids::Sequence;
+use crate::ids::{Sequence, TerminalId};
 use crate::merkle::{CompactRange, Hash, leaf_hash};
 use crate::note::{Checkpoint, Note, VerifierKey};
 use crate::receipt::{ReceiptError, verify_receipt};
@@ -62,6 +63,8 @@ pub struct Outbox {
     not_before: Boottime,
     max: usize,
     backoff: Backoff,
+    /// How long this terminal holds a backlog back, so that not all come at once.
+    bulk_offset: Duration,
 }
 
 #[derive(Debug)]
@@ -108,7 +111,20 @@ impl Outbox {
             not_before: Boottime::default(),
             max: BATCH,
             backoff: Backoff::default(),
+            bulk_offset: Duration::ZERO,
         }
+    }
+
+    /// Gives the terminal its own moment for a backlog: the first batch of one that is there now, or that the upstream
+    /// asks for again because it has lost it, waits up to two minutes, always the same for one terminal. Fewer events
+    /// than a batch never wait.
+    #[must_use]
+    pub fn spread(mut self, terminal: TerminalId, now: Boottime) -> Self {
+        self.bulk_offset = spread::offset(terminal);
+        if self.durable.saturating_sub(self.position.size()) >= BATCH as u64 {
+            self.not_before = self.not_before.max(now.after(self.bulk_offset));
+        }
+        self
     }
 
     pub fn durable(&self) -> u64 {
@@ -341,7 +357,9 @@ impl Outbox {
         if hopeless {
             self.not_before = now.after(LONG_WAIT);
         } else {
-            self.not_before = if self.backoff.failures() > 1 { retry } else { now };
+            let lost = self.acknowledged.saturating_sub(size) >= BATCH as u64;
+            let first = if lost { now.after(self.bulk_offset) } else { now };
+            self.not_before = if self.backoff.failures() > 1 { retry.max(first) } else { first };
             match sending.frontier_at(size) {
                 Some(frontier) => self.position = frontier,
                 None => self.reposition = Some(size),

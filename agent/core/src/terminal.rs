@@ -280,7 +280,7 @@ impl Terminal {
         let attempts = setup.policy.as_ref().map(|p| p.content().attempts);
         let allowed = |of: Option<u32>, default| of.and_then(|n| u8::try_from(n).ok()).unwrap_or(default);
         let durable = setup.journal.chain.frontier.size();
-        let origin = setup.grant.origin();
+        let origin = (setup.grant.origin(), setup.grant.terminal());
         let mut terminal = Self {
             authority: setup.authority,
             syncing: Syncing::new(

@@ -4,6 +4,7 @@
 use super::{Output, Terminal};
 use crate::event::lifecycle::LogReceipt;
 use crate::fault::Fault;
+use crate::ids::TerminalId;
 use crate::merkle::CompactRange;
 use crate::note::{Checkpoint, Note, VerifierKey};
 use crate::outbox::{
@@ -21,14 +22,15 @@ pub(super) struct Syncing {
 
 impl Syncing {
     pub(super) fn new(
-        origin: String,
+        (origin, terminal): (String, TerminalId),
         witness: VerifierKey,
         durable: u64,
         acknowledged: CompactRange,
         jitter: u64,
         now: Now,
     ) -> Self {
-        let mut outbox = Outbox::resume(origin, witness, durable, acknowledged);
+        let outbox = Outbox::resume(origin, witness, durable, acknowledged);
+        let mut outbox = outbox.spread(terminal, now.boottime);
         outbox.handle_durable(durable, now.boottime);
         Self { outbox, jitter, fault: None }
     }
