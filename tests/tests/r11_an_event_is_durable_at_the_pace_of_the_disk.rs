@@ -5,20 +5,24 @@ use std::time::Duration;
 
 use zhenyin_tests::bench::journal::journal_bench;
 
-/// A disk that answers sooner keeps nothing, or is memory.
-const HONEST: Duration = Duration::from_micros(200);
+/// Where a flush is quicker, sealing and inserting are no small part of an append any more.
+const SLOW: Duration = Duration::from_millis(1);
+/// Of the raw median.
+const MOST: f64 = 1.7;
 
 #[test]
 fn r11_an_event_is_durable_at_the_pace_of_the_disk() {
     let folder = tempfile::tempdir().unwrap();
     let figures = journal_bench(folder.path()).unwrap();
     println!("R11: {figures}");
-    if figures.raw.p50 < HONEST {
-        println!("skipped: R11, a flush takes {:?} here: no disk to compare with", figures.raw.p50);
+    // Many callers share commits, or they are held up by nothing but sealing.
+    let sealing = 1.0 / figures.seal.as_secs_f64();
+    let least = (figures.single_per_second * 8.0).min(sealing / 3.0);
+    assert!(figures.callers_per_second > least, "64 callers come to {:.0}/s", figures.callers_per_second);
+    if figures.raw.p50 < SLOW {
+        println!("skipped: R11 by the raw flush, which takes {:?} here", figures.raw.p50);
         return;
     }
-    let most = figures.raw.p50.mul_f64(1.7);
-    assert!(figures.append.p50 < most, "{:?} where a flush takes {:?}", figures.append.p50, figures.raw.p50);
-    assert!(figures.twice.p50 > most, "control: a second flush an event would be noticed");
-    assert!(figures.callers_per_second > figures.single_per_second * 8.0, "callers do not share commits");
+    assert!(figures.append_ratio < MOST, "{:.2} times a flush", figures.append_ratio);
+    assert!(figures.twice_ratio > MOST, "control: a second flush an event would be noticed");
 }

@@ -27,10 +27,12 @@ pub struct Latency {
 pub struct JournalFigures {
     /// Appending one event's bytes to a plain file and `fdatasync`.
     pub raw: Latency,
-    /// The same with two flushes: what a journal that flushed twice an event would take at least.
-    pub twice: Latency,
     /// One sealed event from `append` to `Committed`, one caller.
     pub append: Latency,
+    /// Medians of a round by the raw median of that round; in the middle of all rounds.
+    pub append_ratio: f64,
+    /// The same of two flushes: what a journal that flushed twice an event would take at least.
+    pub twice_ratio: f64,
     /// Processor time to seal one event.
     pub seal: Duration,
     pub single_per_second: f64,
@@ -47,25 +49,26 @@ pub fn journal_bench(dir: &Path) -> anyhow::Result<JournalFigures> {
     let mut bench = Bench::open(dir)?;
     let mut plain = File::create(dir.join("plain"))?;
     let mut many = Callers::default();
-    let (mut raw, mut twice, mut append) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut raw, mut append) = (Vec::new(), Vec::new());
+    let (mut append_ratios, mut twice_ratios) = (Vec::new(), Vec::new());
     // In turns, so that a slow minute of the disk hits all of them.
     for _ in 0..ROUNDS {
-        for _ in 0..ROUND {
-            raw.push(raw_append(&mut plain)?);
-        }
-        for _ in 0..ROUND {
-            twice.push(raw_append(&mut plain)? + raw_append(&mut plain)?);
-        }
-        for _ in 0..ROUND {
-            append.push(bench.append()?);
-        }
+        let bare = round(|| raw_append(&mut plain))?;
+        let twice = round(|| Ok(raw_append(&mut plain)? + raw_append(&mut plain)?))?;
+        let one = round(|| bench.append())?;
+        let floor = latency(bare.clone()).p50.as_secs_f64();
+        twice_ratios.push(latency(twice).p50.as_secs_f64() / floor);
+        append_ratios.push(latency(one.clone()).p50.as_secs_f64() / floor);
+        raw.extend(bare);
+        append.extend(one);
         bench.callers(CALLERS, CALLER_EVENTS / ROUNDS as u64, &mut many)?;
     }
     let single_per_second = append.len() as f64 / append.iter().sum::<Duration>().as_secs_f64();
     Ok(JournalFigures {
         raw: latency(raw),
-        twice: latency(twice),
         append: latency(append),
+        append_ratio: median(append_ratios),
+        twice_ratio: median(twice_ratios),
         seal: bench.sealed / u32::try_from(bench.count)?,
         single_per_second,
         callers_per_second: many.events / many.time.as_secs_f64(),
@@ -195,6 +198,15 @@ fn raw_append(file: &mut File) -> anyhow::Result<Duration> {
     file.write_all(&[0x5a; 1_200])?;
     file.sync_data()?;
     Ok(start.elapsed())
+}
+
+fn round(mut one: impl FnMut() -> anyhow::Result<Duration>) -> anyhow::Result<Vec<Duration>> {
+    (0..ROUND).map(|_| one()).collect()
+}
+
+fn median(mut of: Vec<f64>) -> f64 {
+    of.sort_by(f64::total_cmp);
+    of[of.len() / 2]
 }
 
 pub(super) fn latency(mut samples: Vec<Duration>) -> Latency {
