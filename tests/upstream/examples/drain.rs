@@ -29,7 +29,7 @@ fn main() {
         Some(cluster) => {
             let connection_file = cluster.database("drain", folder.path()).unwrap();
             let state_dir = folder.path().join("b");
-            let store = StoreChoice::Postgres { connection_file };
+            let store = StoreChoice::Postgres { connection_file, ca_file: None };
             measure("postgres", &Config { state_dir, store, ..config }, &|| {
                 cluster.processor_time().unwrap()
             });

@@ -1,5 +1,6 @@
 //! A private PostgreSQL in a temporary folder, for trials, tests and benches. Needs an installed `postgres`.
-//! Never touches another cluster, never listens on the network, and never outlives the program that started it.
+//! Never touches another cluster, never listens on the network (on loopback only where TLS is asked for, and with nothing
+//! else), and never outlives the program that started it.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -20,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const SUPERVISE: &str = r#"
 trap 'touch "$1/stop"; kill -INT "$server" 2>/dev/null' TERM INT HUP
 while [ ! -e "$1/stop" ]; do
-  "$2/postgres" -D "$1/data" -k "$1" -c listen_addresses= -c max_connections=200 >>"$1/log" 2>&1 &
+  "$2/postgres" -D "$1/data" -k "$1" -c max_connections=200 >>"$1/log" 2>&1 &
   server=$!
   wait "$server"; wait "$server"
 done
@@ -47,6 +48,7 @@ pub enum ClusterError {
 #[derive(Debug)]
 pub struct PrivateCluster {
     folder: PathBuf,
+    port: u16,
     /// Held so that its end ends the keeper.
     stop: Option<mpsc::Sender<()>>,
     keeper: Option<JoinHandle<()>>,
@@ -58,6 +60,24 @@ impl PrivateCluster {
     /// # Errors
     /// [`ClusterError`] when it is installed but does not start.
     pub fn start() -> Result<Option<Self>, ClusterError> {
+        Self::start_as(None)
+    }
+
+    /// The same, that listens on loopback too and takes nothing there but TLS under this certificate and its key, both
+    /// in PEM.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_encrypted(certificate: &str, key: &str) -> Result<Option<Self>, ClusterError> {
+        Self::start_as(Some((certificate, key)))
+    }
+
+    /// Where it listens on loopback, if it does; also a part of its socket's name.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    fn start_as(tls: Option<(&str, &str)>) -> Result<Option<Self>, ClusterError> {
         let Some(programs) = programs() else { return Ok(None) };
         let folder = std::env::temp_dir().join(format!("zhenyin-postgres-{}", to_hex(&random::<8>()?)));
         let failed = |source| ClusterError::Folder { path: folder.clone(), source };
@@ -78,10 +98,14 @@ impl PrivateCluster {
             "--locale=C",
         ]);
         run("initdb", initdb.arg("-D").arg(&data))?;
+        let port = configure(&data, tls).map_err(failed)?;
+        if let Some(user) = user {
+            run("chown", Command::new("chown").arg("-R").arg(user).arg(&data))?;
+        }
         let mut supervisor = as_user(user);
         supervisor.args(["sh", "-c", SUPERVISE, "sh"]).arg(&folder).arg(&programs);
         let (stop, keeper) = keep(supervisor)?;
-        let cluster = Self { folder, stop: Some(stop), keeper: Some(keeper) };
+        let cluster = Self { folder, port, stop: Some(stop), keeper: Some(keeper) };
         cluster.connect("postgres").map_err(ClusterError::Silent)?;
         Ok(Some(cluster))
     }
@@ -149,7 +173,7 @@ impl PrivateCluster {
     }
 
     fn address(&self, database: &str) -> String {
-        format!("host={} user=upstream dbname={database}", self.folder.display())
+        format!("host={} port={} user=upstream dbname={database}", self.folder.display(), self.port)
     }
 
     /// Tries until the server takes connections.
@@ -174,6 +198,28 @@ impl Drop for PrivateCluster {
             let _ = keeper.join();
         }
     }
+}
+
+/// Says where the server listens and whom it lets in, and gives the port.
+fn configure(data: &Path, tls: Option<(&str, &str)>) -> io::Result<u16> {
+    let Some((certificate, key)) = tls else {
+        append(&data.join("postgresql.conf"), "listen_addresses = ''\n")?;
+        return Ok(5432);
+    };
+    // Free at this moment; the server says so if somebody else was faster.
+    let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    append(
+        &data.join("postgresql.conf"),
+        &format!("listen_addresses = '127.0.0.1'\nport = {port}\nssl = on\n"),
+    )?;
+    append(&data.join("server.crt"), certificate)?;
+    append(&data.join("server.key"), key)?;
+    fs::write(data.join("pg_hba.conf"), "local all all trust\nhostssl all all 127.0.0.1/32 trust\n")?;
+    Ok(port)
+}
+
+fn append(path: &Path, text: &str) -> io::Result<()> {
+    OpenOptions::new().append(true).create(true).mode(0o600).open(path)?.write_all(text.as_bytes())
 }
 
 /// Waiting changes nothing about a database that does not exist.

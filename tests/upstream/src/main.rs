@@ -18,6 +18,9 @@ struct Arguments {
     /// Private file that says how to reach PostgreSQL; without it the store is a file in the state folder.
     #[arg(long)]
     database: Option<PathBuf>,
+    /// Certificates (PEM) of the database's authority: the database is reached by TLS then, and only so.
+    #[arg(long, requires = "database")]
+    database_ca: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -65,7 +68,7 @@ fn main() -> anyhow::Result<()> {
     let mut out = std::io::stdout();
     let mut config = Config::new(arguments.state, SocketAddr::from(([127, 0, 0, 1], 0)));
     if let Some(connection_file) = arguments.database {
-        config.store = StoreChoice::Postgres { connection_file };
+        config.store = StoreChoice::Postgres { connection_file, ca_file: arguments.database_ca };
     }
     if let Command::Serve { bind } = arguments.command {
         let upstream = Upstream::start(&Config { bind, ..config })?;

@@ -62,9 +62,9 @@ pub struct Config {
 pub enum StoreChoice {
     /// One SQLite file in the state directory.
     Embedded,
-    /// PostgreSQL, as the text of a private file says how to connect. Without TLS: by Unix socket, loopback
-    /// or a network of its own.
-    Postgres { connection_file: PathBuf },
+    /// PostgreSQL, as the text of a private file says how to connect: by TLS under the authority of `ca_file`, or
+    /// without one by Unix socket or loopback.
+    Postgres { connection_file: PathBuf, ca_file: Option<PathBuf> },
 }
 
 impl Config {
@@ -270,7 +270,9 @@ fn open(config: &Config) -> Result<Shared, StartError> {
     let keys = Keys::load(&config.state_dir, &config.witness)?;
     let store: Box<dyn Store> = match &config.store {
         StoreChoice::Embedded => Box::new(EmbeddedStore::open(&config.state_dir.join("upstream.db"))?),
-        StoreChoice::Postgres { connection_file } => Box::new(PostgresStore::open(connection_file)?),
+        StoreChoice::Postgres { connection_file, ca_file } => {
+            Box::new(PostgresStore::open(connection_file, ca_file.as_deref())?)
+        }
     };
     let authority = keys.authority.public_key().to_jwk().x;
     store.claim(&format!("authority {authority} witness {}", keys.witness_key))?;

@@ -30,9 +30,11 @@ pub enum StoreError {
     ConnectionFileOpen { path: PathBuf },
     #[error(
         "database file `{}` names a host on a network, to which the connection would not be encrypted: \
-         name a Unix socket or this machine", path.display()
+         name a Unix socket or this machine, or give the database's authority by `--database-ca`", path.display()
     )]
     NotLocal { path: PathBuf },
+    #[error("authority of the database cannot be read from `{}`", path.display())]
+    Authority { path: PathBuf, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("database does not answer")]
     Connect(#[source] ::postgres::Error),
     #[error("SQLite {found} is older than 3.51.3, which loses data")]

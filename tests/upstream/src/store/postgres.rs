@@ -1,6 +1,7 @@
 //! The store of a real site: a PostgreSQL database that any number of upstream processes share.
 //! Never holds a lock while it thinks: each change is one statement, and events are partitioned by month.
 
+mod encryption;
 mod links;
 mod rows;
 mod schema;
@@ -29,10 +30,10 @@ pub(crate) struct PostgresStore {
 }
 
 impl PostgresStore {
-    /// Connects as the text of a private file says (`host=… dbname=…` or a `postgresql://` address, of this
-    /// machine) and makes the tables when they are missing.
-    pub(crate) fn open(connection_file: &Path) -> Result<Self, StoreError> {
-        let links = Links::new(connection_file)?;
+    /// Connects as the text of a private file says (`host=… dbname=…` or a `postgresql://` address) and makes the
+    /// tables when they are missing. With an authority's file by TLS, without one on this machine only.
+    pub(crate) fn open(connection_file: &Path, ca_file: Option<&Path>) -> Result<Self, StoreError> {
+        let links = Links::new(connection_file, ca_file)?;
         links.with(schema::prepare)?;
         Ok(Self { links, months: Mutex::new(BTreeSet::new()) })
     }

@@ -12,3 +12,4 @@ mod enrolment;
 mod upload;
 mod rotation;
 mod conformance;
+mod encrypted;

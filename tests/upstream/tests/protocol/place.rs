@@ -36,7 +36,7 @@ impl Place {
         let Self { dir, config, .. } = Self::embedded();
         let database = format!("test_{}", DATABASES.fetch_add(1, Ordering::SeqCst));
         let connection_file = cluster.database(&database, dir.path()).unwrap();
-        let config = Config { store: StoreChoice::Postgres { connection_file }, ..config };
+        let config = Config { store: StoreChoice::Postgres { connection_file, ca_file: None }, ..config };
         Self { dir, config, database: Some(database) }
     }
 

@@ -130,7 +130,7 @@ impl Process {
     fn start(place: &Place) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_reference-upstream"));
         command.arg("--state").arg(place.dir.path()).env("RUST_LOG", "off");
-        if let StoreChoice::Postgres { connection_file } = &place.config.store {
+        if let StoreChoice::Postgres { connection_file, .. } = &place.config.store {
             command.arg("--database").arg(connection_file);
         }
         let mut child =

@@ -1,5 +1,6 @@
 //! Connections to the database, kept for the next call; statements are prepared once a connection.
-//! Only to this machine, for a connection is not encrypted. Never uses a connection again that has failed, and never prints how it connects.
+//! On a network only by TLS under a given authority. Never uses a connection again that has failed, and never prints how
+//! it connects.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,10 +10,12 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use postgres::config::Host;
+use postgres::config::{Host, SslMode};
 use postgres::types::ToSql;
 use postgres::{Client, Config, NoTls, Row, Statement};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::encryption;
 use crate::store::StoreError;
 
 /// One value of a statement.
@@ -25,11 +28,12 @@ const IDLE: usize = 64;
 
 pub(super) struct Links {
     config: Config,
+    tls: Option<MakeRustlsConnect>,
     idle: Mutex<Vec<Link>>,
 }
 
 impl Links {
-    pub(super) fn new(connection_file: &Path) -> Result<Self, StoreError> {
+    pub(super) fn new(connection_file: &Path, ca_file: Option<&Path>) -> Result<Self, StoreError> {
         let path = || connection_file.to_owned();
         let failed = |source| StoreError::ConnectionFile { path: path(), source };
         let mode = std::fs::metadata(connection_file).map_err(failed)?.permissions().mode();
@@ -38,11 +42,14 @@ impl Links {
         }
         let text = std::fs::read_to_string(connection_file).map_err(failed)?;
         let mut config: Config = text.trim().parse().map_err(StoreError::Connect)?;
-        if !is_local(&config) {
+        let tls = ca_file.map(encryption::believing).transpose()?;
+        if tls.is_some() {
+            config.ssl_mode(SslMode::Require);
+        } else if !is_local(&config) {
             return Err(StoreError::NotLocal { path: path() });
         }
         config.connect_timeout(CONNECT).application_name("zhenyin-upstream");
-        Ok(Self { config, idle: Mutex::new(Vec::new()) })
+        Ok(Self { config, tls, idle: Mutex::new(Vec::new()) })
     }
 
     /// Runs `work` on a connection that nobody else uses meanwhile. A kept connection may have died since, with
@@ -57,7 +64,7 @@ impl Links {
             // The others were connected to the same server.
             self.idle().clear();
         }
-        let mut link = Link::open(&self.config)?;
+        let mut link = Link::open(&self.config, self.tls.as_ref())?;
         let done = work(&mut link);
         self.keep(link, done)
     }
@@ -87,8 +94,12 @@ pub(super) struct Link {
 }
 
 impl Link {
-    fn open(config: &Config) -> Result<Self, StoreError> {
-        let mut client = config.connect(NoTls).map_err(StoreError::Connect)?;
+    fn open(config: &Config, tls: Option<&MakeRustlsConnect>) -> Result<Self, StoreError> {
+        let connected = match tls {
+            None => config.connect(NoTls),
+            Some(tls) => config.connect(tls.clone()),
+        };
+        let mut client = connected.map_err(StoreError::Connect)?;
         // A role or a database may say otherwise by default.
         client.batch_execute("SET synchronous_commit = on; SET statement_timeout = '20s'")?;
         Ok(Self { client, statements: HashMap::new() })
@@ -147,13 +158,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_database_on_a_network_is_refused() {
+    fn a_database_on_a_network_is_refused_without_an_authority() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("database");
         let check = |text: &str, taken: bool| {
             std::fs::write(&file, text).unwrap();
             std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
-            match Links::new(&file) {
+            match Links::new(&file, None) {
                 Ok(_) => assert!(taken, "{text}"),
                 Err(error) => {
                     assert!(!taken && matches!(error, StoreError::NotLocal { .. }), "{text}: {error:?}")
