@@ -185,6 +185,15 @@ impl World {
         Ok(())
     }
 
+    /// Goes on with an agent that runs in a process of its own, on the same state.
+    ///
+    /// # Errors
+    /// When it has left no token for the local API.
+    pub fn attach(&mut self, agent: SocketAddr) -> anyhow::Result<()> {
+        self.client = Client::new(agent, &self.config.state)?;
+        Ok(())
+    }
+
     /// Staff type a code for this same terminal: a new chain begins at the next start.
     ///
     /// # Errors
