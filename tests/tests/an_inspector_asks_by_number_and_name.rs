@@ -10,10 +10,13 @@ use std::process::{Command, Stdio};
 
 use clap::Parser as _;
 use zhenyin::cli::{Cli, run};
+use zhenyin::journal::JournalReader;
+use zhenyin::keystore::KeyStore;
 use zhenyin_core::api::{DocumentKind, Outcome, Request};
 use zhenyin_core::decision::DocumentCheck;
 use zhenyin_core::enrolled::Role;
 use zhenyin_core::event::Envelope;
+use zhenyin_core::jws::payload_unverified;
 use zhenyin_tests::card_reader::cards::CardSpec;
 use zhenyin_tests::world::{Script, World};
 
@@ -88,6 +91,15 @@ impl Site {
         let kinds = text.lines().map(|line| Envelope::parse(line.as_bytes()).unwrap().kind);
         kinds.filter(|kind| !kind.starts_with("inspection.")).collect()
     }
+
+    /// Payloads of all events of the stopped agent: sealed in the journal, and encoded at the upstream.
+    fn opened(&self) -> Vec<Vec<u8>> {
+        let state = &self.world.config.state;
+        let keys = KeyStore::open(&state.join("keys")).unwrap();
+        let journal = JournalReader::open(&state.join("journal"), keys.journal_key()).unwrap();
+        let events = journal.events(0..journal.counters().unwrap().size).unwrap();
+        events.into_iter().map(|event| payload_unverified(&event.jws.unwrap()).unwrap()).collect()
+    }
 }
 
 #[test]
@@ -124,6 +136,12 @@ fn an_inspector_asks_by_number_and_name() {
     assert!(!good && said.contains("does not answer"), "{said}");
     let mut kept = Vec::new();
     stored(site.folder.path(), &mut kept);
+    let opened = site.opened();
+    // Made at the stop, after every package.
+    let last = opened.last().unwrap();
+    assert!(!contains(&kept, last), "the control: this stands in a sealed event only");
+    kept.extend(opened.concat());
+    assert!(contains(&kept, last), "the control: the search sees what is sealed");
     for secret in [&staff.id_number, &patient.id_number, &patient.number] {
         assert!(!contains(&kept, secret.as_bytes()), "{secret} is on disk");
         assert!(!contains(&kept, secret.to_lowercase().as_bytes()), "{secret} is on disk");
