@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use zhenyin_core::api::{Answer, Reply, Request, Status, Step};
+use zhenyin_core::hold::HoldRequest;
 use zhenyin_core::ids::{Sequence, SessionId};
 use zhenyin_core::inspection::{InspectionClosing, InspectionRequest, OpenInspection};
 
@@ -49,6 +50,11 @@ pub struct Session {
 #[derive(Deserialize)]
 struct Begun {
     session: SessionId,
+}
+
+#[derive(Deserialize)]
+struct Held {
+    hold: i64,
 }
 
 #[derive(Deserialize)]
@@ -119,6 +125,23 @@ impl Client {
         let path = format!("/v1/inspections/{opened}/closing");
         let closed: Closed = json(self.send(self.http.post(self.url(&path)).json(closing)).await?).await?;
         Ok(closed.closed)
+    }
+
+    /// Keeps events from being erased; gives the hold's number.
+    ///
+    /// # Errors
+    /// As [`Self::inspect`].
+    pub async fn place_hold(&self, request: &HoldRequest) -> Result<i64, ClientError> {
+        let placed: Held =
+            json(self.send(self.http.post(self.url("/v1/holds")).json(request)).await?).await?;
+        Ok(placed.hold)
+    }
+
+    /// # Errors
+    /// As [`Self::inspect`].
+    pub async fn lift_hold(&self, hold: i64) -> Result<(), ClientError> {
+        let path = format!("/v1/holds/{hold}/lifting");
+        json::<Held>(self.send(self.http.post(self.url(&path))).await?).await.map(drop)
     }
 
     fn url(&self, path: &str) -> String {

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc as tokio_mpsc, oneshot};
 use zhenyin_core::api::{Refusal, Reply};
 use zhenyin_core::enrolled::Enrolled;
 use zhenyin_core::fault::{Fault, Severity};
+use zhenyin_core::hold::{HoldChange, HoldRequest};
 use zhenyin_core::ids::{Sequence, SessionId};
 use zhenyin_core::inspection::OpenInspection;
 use zhenyin_core::merkle::CompactRange;
@@ -73,6 +74,7 @@ pub struct EventLoop {
     begins: HashMap<Ticket, oneshot::Sender<Result<SessionId, Refusal>>>,
     answers: HashMap<Ticket, oneshot::Sender<Result<(), Refusal>>>,
     openings: HashMap<Ticket, oneshot::Sender<Result<OpenInspection, Refusal>>>,
+    holds: HashMap<Ticket, oneshot::Sender<Result<i64, Refusal>>>,
     closings: HashMap<Ticket, oneshot::Sender<Result<Sequence, Refusal>>>,
     next_ticket: u64,
     sessions: Sessions,
@@ -92,6 +94,7 @@ impl EventLoop {
             answers: HashMap::new(),
             openings: HashMap::new(),
             closings: HashMap::new(),
+            holds: HashMap::new(),
             next_ticket: 0,
             sessions: Sessions::default(),
             random: SystemRandom::new(),
@@ -184,6 +187,7 @@ impl EventLoop {
                 self.openings.insert(ticket, back);
                 self.handle(Input::Inspect { ticket, request });
             }
+            Ask::ChangeHold { change, back } => self.ask_hold(ticket, change, back),
             Ask::CloseInspection { opened, closing, back } => {
                 self.closings.insert(ticket, back);
                 self.handle(Input::CloseInspection { ticket, opened, closing });
@@ -246,6 +250,11 @@ impl EventLoop {
             Output::LoadBatch { first, max } => self.load_batch(first, max),
             Output::Post(request) => self.post(request),
             Output::Acknowledge { frontier, receipt, at } => self.acknowledge(frontier, &receipt, at),
+            Output::ChangeHold { ticket, result } => {
+                let result = result.and_then(|change| self.change_hold(change));
+                reply_to(&mut self.holds, ticket, result);
+            }
+            Output::Keep(keep) => self.keep(keep),
             Output::KeyRotated { key, at } => self.key_rotated(key, at),
             Output::KeepPolicy(policy) => {
                 if let Err(error) =
@@ -261,6 +270,39 @@ impl EventLoop {
     fn acknowledge(&mut self, frontier: CompactRange, receipt: &Note, at: WallTime) {
         let _stopped = self.adapters.journal.acknowledge(frontier, receipt.to_string(), at);
         self.adapters.known_key.set(self.terminal.known_key());
+    }
+
+    /// What cannot be lifted goes on no record.
+    fn ask_hold(&mut self, ticket: Ticket, change: HoldChange, back: oneshot::Sender<Result<i64, Refusal>>) {
+        if let HoldChange::Lift { hold } = change {
+            let holds = self.adapters.journal_reader.holds().unwrap_or_default();
+            if !holds.iter().any(|known| known.id == hold && known.lifted.is_none()) {
+                let _gone = back.send(Err(Refusal::NoSuchHold));
+                return;
+            }
+        }
+        self.holds.insert(ticket, back);
+        self.handle(Input::ChangeHold { ticket, change });
+    }
+
+    fn change_hold(&mut self, change: HoldChange) -> Result<i64, Refusal> {
+        let (journal, at) = (&self.adapters.journal, self.adapters.clock.now().wall);
+        let changed = match change {
+            HoldChange::Place(HoldRequest { first, last, reason }) => journal.hold(first, last, &reason, at),
+            HoldChange::Lift { hold } => journal.lift_hold(hold, at).map(|()| hold),
+        };
+        changed.map_err(|error| {
+            tracing::error!(error = %chain_of(&error), "hold could not be changed");
+            Refusal::HoldUnsure
+        })
+    }
+
+    fn keep(&mut self, keep: Option<Duration>) {
+        tracing::info!(
+            days = keep.map(|keep| keep.as_secs() / 86_400),
+            "bodies are kept after their receipt"
+        );
+        let _stopped = self.adapters.journal.keep(keep.unwrap_or(Duration::MAX));
     }
 
     fn key_rotated(&mut self, key: PublicKey, at: Sequence) {

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc as tokio_mpsc, oneshot};
 use zhenyin_core::api::{Answer, Refusal, Reply, Request, Status, Step};
+use zhenyin_core::hold::HoldChange;
 use zhenyin_core::ids::{Sequence, SessionId};
 use zhenyin_core::inspection::{InspectionClosing, InspectionRequest, OpenInspection};
 
@@ -41,6 +42,11 @@ pub enum Ask {
         opened: Sequence,
         closing: InspectionClosing,
         back: oneshot::Sender<Result<Sequence, Refusal>>,
+    },
+    /// Gives the hold's number.
+    ChangeHold {
+        change: HoldChange,
+        back: oneshot::Sender<Result<i64, Refusal>>,
     },
     Status {
         back: oneshot::Sender<Status>,

@@ -212,6 +212,14 @@ pub enum Refusal {
     AskedTooMuch,
     #[error("no such inspection is open")]
     NoSuchInspection,
+    #[error(
+        "a hold names its first and last event in order, and its reason in one line of at most 120 characters"
+    )]
+    BadHold,
+    #[error("no such hold is in force: see `zhenyin journal holds`")]
+    NoSuchHold,
+    #[error("it is on record, but the journal failed meanwhile: see `zhenyin journal holds`, and ask again")]
+    HoldUnsure,
 }
 
 /// The terminal in numbers and codes. Nothing in it is secret or personal but the name on the screen.

@@ -26,6 +26,7 @@ pub mod enrolled;
 pub mod look;
 mod limit;
 pub mod api;
+pub mod hold;
 pub mod inspection;
 pub mod event;
 pub mod rotation;

@@ -5,9 +5,11 @@
 
 mod acting;
 mod devices;
+mod holding;
 mod inspecting;
 mod recalled;
 mod recording;
+mod retention;
 mod syncing;
 
 #[cfg(test)]
@@ -32,6 +34,7 @@ use crate::enrolled::Enrolled;
 use crate::event::Envelope;
 use crate::event::lifecycle::{LogIntegrityAlarm, PolicyApplied};
 use crate::fault::Fault;
+use crate::hold::HoldChange;
 use crate::ids::{BootId, ChainId, Pepper, ReaderId, Sequence, SessionId, SubjectToken};
 use crate::inspection::{InspectionClosing, InspectionRequest, OpenInspection};
 use crate::limit::AttemptLimit;
@@ -104,6 +107,11 @@ pub enum Input {
         ticket: Ticket,
         opened: Sequence,
         closing: InspectionClosing,
+    },
+    /// Somebody places or lifts a legal hold.
+    ChangeHold {
+        ticket: Ticket,
+        change: HoldChange,
     },
     Card {
         reader: ReaderId,
@@ -191,6 +199,11 @@ pub enum Output {
         ticket: Ticket,
         result: Result<Sequence, Refusal>,
     },
+    /// It is on record: now it is to be done.
+    ChangeHold {
+        ticket: Ticket,
+        result: Result<HoldChange, Refusal>,
+    },
     Step {
         session: SessionId,
         step: Step,
@@ -245,6 +258,9 @@ pub enum Output {
         at: Sequence,
     },
     KeepPolicy(Policy),
+    /// How long bodies are kept after their receipt, by the witness's time; `None` keeps them for good. Before the first
+    /// word they are kept for good.
+    Keep(Option<Duration>),
     /// Something for the log and the status page; recorded already where it must be.
     Alarm(Fault),
 }
@@ -265,6 +281,8 @@ pub struct Terminal {
     next_session: u64,
     operator: Option<SignedIn>,
     inspections: Inspections,
+    /// How long bodies are kept, as the journal was told.
+    keep_days: Option<u16>,
     face_limit: AttemptLimit,
     pin_limit: AttemptLimit,
     camera: DeviceHealth,
@@ -303,6 +321,7 @@ impl Terminal {
             next_session: 1,
             operator: None,
             inspections: Inspections::default(),
+            keep_days: None,
             face_limit: AttemptLimit::new(allowed(attempts.map(|a| a.face), 10)),
             pin_limit: AttemptLimit::new(allowed(attempts.map(|a| a.pin), 5)),
             camera: DeviceHealth::default(),
@@ -312,6 +331,7 @@ impl Terminal {
         };
         terminal.recall_attempts(&setup.journal.recent, setup.boot);
         terminal.started(setup.journal.recent.last(), setup.lost, now);
+        terminal.tell_retention(now);
         terminal
     }
 
@@ -321,6 +341,7 @@ impl Terminal {
             Input::Begin { ticket, request, entropy } => self.begin(ticket, request, entropy, now),
             Input::Answer { ticket, session, answer } => self.answer(ticket, session, answer, now),
             Input::Inspect { ticket, request } => self.inspect(ticket, &request, now),
+            Input::ChangeHold { ticket, change } => self.change_hold(ticket, change, now),
             Input::CloseInspection { ticket, opened, closing } => {
                 self.close_inspection(ticket, opened, closing, now);
             }
@@ -419,6 +440,7 @@ impl Terminal {
                 if self.record(&PolicyApplied { serial: policy.serial(), digest }, now).is_some() {
                     self.outputs.push_back(Output::KeepPolicy(policy.clone()));
                     self.policy = Some(policy);
+                    self.tell_retention(now);
                 }
             }
             // The same document comes with every poll; only a new and bad one is worth a word.

@@ -1,15 +1,18 @@
 //! The record on the command line: show and verify.
-//! Never changes anything; works beside a running agent and without one.
+//! Never changes anything itself: holds are placed and lifted by the running agent, which puts them on record.
 
 use std::path::Path;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::Subcommand;
 use zhenyin_core::event::Envelope;
+use zhenyin_core::hold::HoldRequest;
+use zhenyin_core::ids::Sequence;
 use zhenyin_core::jws::payload_unverified;
 use zhenyin_core::note::Note;
 use zhenyin_core::verify::{Summary, Verifier};
 
+use crate::client::Client;
 use crate::config::Config;
 use crate::export;
 use crate::journal::JournalReader;
@@ -29,15 +32,59 @@ pub(super) enum JournalCommand {
     },
     /// Check every signature, link and receipt of this terminal's chain.
     Verify,
+    /// Show the legal holds.
+    Holds,
+    /// Keep events, and all after them, from being erased until the hold is lifted. Goes on record.
+    Hold {
+        first: u64,
+        last: u64,
+        /// A file number or the like; never a name.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Lift a hold. Goes on record.
+    Lift { hold: i64 },
 }
 
 pub(super) fn run(command: JournalCommand, config: &Config) -> anyhow::Result<()> {
-    let keys = KeyStore::open(&config.state.join("keys"))?;
-    let reader = JournalReader::open(&config.state.join("journal"), keys.journal_key())?;
     match command {
-        JournalCommand::Show { last, json } => show(&reader, last, json),
-        JournalCommand::Verify => verify(&reader, &TerminalEnrolment::load(&config.state)?),
+        JournalCommand::Show { last, json } => show(&open(config)?, last, json),
+        JournalCommand::Verify => verify(&open(config)?, &TerminalEnrolment::load(&config.state)?),
+        JournalCommand::Holds => holds(&open(config)?),
+        JournalCommand::Hold { first, last, reason } => {
+            let request = HoldRequest { first: Sequence(first), last: Sequence(last), reason };
+            request.check()?;
+            let client = Client::new(config.listen, &config.state)?;
+            let hold = super::client_runtime()?.block_on(client.place_hold(&request))?;
+            super::say(&format!("hold {hold} keeps the events from {first} on"))
+        }
+        JournalCommand::Lift { hold } => {
+            let client = Client::new(config.listen, &config.state)?;
+            super::client_runtime()?.block_on(client.lift_hold(hold))?;
+            super::say(&format!("hold {hold} is lifted"))
+        }
     }
+}
+
+fn open(config: &Config) -> anyhow::Result<JournalReader> {
+    let keys = KeyStore::open(&config.state.join("keys"))?;
+    Ok(JournalReader::open(&config.state.join("journal"), keys.journal_key())?)
+}
+
+fn holds(reader: &JournalReader) -> anyhow::Result<()> {
+    for hold in reader.holds()? {
+        let lifted =
+            hold.lifted.map_or_else(|| "in force".to_owned(), |at| format!("lifted {}", at.rfc3339()));
+        super::say(&format!(
+            "{:>4}  events {}-{}  placed {}  {lifted}  {}",
+            hold.id,
+            hold.first,
+            hold.last,
+            hold.placed.rfc3339(),
+            hold.reason
+        ))?;
+    }
+    Ok(())
 }
 
 /// `zhenyin verify FOLDER`: needs no configuration, no key and no agent.
@@ -45,7 +92,7 @@ pub(super) fn verify_folder(folder: &Path) -> anyhow::Result<()> {
     let (header, summary) = export::verify(folder)?;
     super::say(&format!(
         "{}\nauthority  {}\nwitness    {}\ncompare both keys with the published ones",
-        summary_line(&summary),
+        summary_line(&summary, 0),
         header.authority.x,
         header.witness.as_deref().unwrap_or("(none)")
     ))
@@ -92,21 +139,30 @@ fn verify(reader: &JournalReader, enrolment: &TerminalEnrolment) -> anyhow::Resu
     let receipts = reader.receipts(enrolment.grant.chain())?;
     let notes = receipts.iter().map(|r| Note::parse(&r.note)).collect::<Result<Vec<_>, _>>()?;
     let mut verifier = Verifier::new(enrolment.grant.clone(), Some(enrolment.witness.clone()), notes);
-    let size = reader.counters()?.size;
+    let (size, mut erased) = (reader.counters()?.size, 0_u64);
     for first in (0..size).step_by(500) {
         for event in reader.events(first..size.min(first + 500))? {
-            let Some(jws) = event.jws else {
-                bail!("event {} has been erased after its retention; only its hash is left", event.sequence.0)
-            };
-            verifier.event(&jws)?;
+            match event.jws {
+                Some(jws) => drop(verifier.event(&jws)?),
+                // After its retention the hash is left, and holds its place under the receipts.
+                None => {
+                    erased += 1;
+                    verifier.withheld(event.leaf)?;
+                }
+            }
         }
     }
-    super::say(&summary_line(&verifier.finish()?))
+    super::say(&summary_line(&verifier.finish()?, erased))
 }
 
-fn summary_line(summary: &Summary) -> String {
+fn summary_line(summary: &Summary, erased: u64) -> String {
+    let erased_words =
+        if erased == 0 { String::new() } else { format!(" ({erased} erased after their retention)") };
     format!(
-        "{}/{} signatures valid, chain continuous; {} receipts cover {} events",
-        summary.events, summary.events, summary.receipts, summary.receipted
+        "{}/{} signatures valid{erased_words}, chain continuous; {} receipts cover {} events",
+        summary.events - erased,
+        summary.events,
+        summary.receipts,
+        summary.receipted
     )
 }

@@ -34,6 +34,9 @@ impl From<Refusal> for Problem {
             Refusal::TwoInspectors => (StatusCode::UNPROCESSABLE_ENTITY, "two-inspectors"),
             Refusal::AskedTooMuch => (StatusCode::UNPROCESSABLE_ENTITY, "asked-too-much"),
             Refusal::NoSuchInspection => (StatusCode::NOT_FOUND, "no-such-inspection"),
+            Refusal::BadHold => (StatusCode::UNPROCESSABLE_ENTITY, "bad-hold"),
+            Refusal::NoSuchHold => (StatusCode::NOT_FOUND, "no-such-hold"),
+            Refusal::HoldUnsure => (StatusCode::SERVICE_UNAVAILABLE, "hold-unsure"),
         };
         Self::new(status, code, refusal.to_string())
     }

@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tokio_stream::{Stream, StreamExt as _};
 use zhenyin_core::api::{Answer, Request, Status};
+use zhenyin_core::hold::{HoldChange, HoldRequest};
 use zhenyin_core::ids::{Sequence, SessionId};
 use zhenyin_core::inspection::{InspectionClosing, InspectionRequest};
 
@@ -33,6 +34,8 @@ pub(super) fn router(asks: Asks, token: ApiToken, address: SocketAddr) -> Router
         .route("/v1/sessions/{session}/events", get(follow))
         .route("/v1/inspections", post(inspect))
         .route("/v1/inspections/{opened}/closing", post(close_inspection))
+        .route("/v1/holds", post(place_hold))
+        .route("/v1/holds/{hold}/lifting", post(lift_hold))
         .route("/v1/status", get(status))
         .route("/", get(page))
         .route("/status.js", get(script))
@@ -121,6 +124,23 @@ async fn close_inspection(
     let closing = strict::<InspectionClosing>(body)?;
     let closed = ask(&asks, |back| Ask::CloseInspection { opened, closing, back }).await??;
     Ok(Json(serde_json::json!({ "closed": closed })))
+}
+
+async fn place_hold(
+    State(asks): State<Asks>,
+    body: Result<Json<Value>, JsonRejection>,
+) -> Result<Response, Problem> {
+    let change = HoldChange::Place(strict::<HoldRequest>(body)?);
+    let hold = ask(&asks, |back| Ask::ChangeHold { change, back }).await??;
+    let lifting = format!("/v1/holds/{hold}/lifting");
+    let body = Json(serde_json::json!({ "hold": hold }));
+    Ok((StatusCode::CREATED, [(header::LOCATION, lifting)], body).into_response())
+}
+
+async fn lift_hold(State(asks): State<Asks>, Path(hold): Path<i64>) -> Result<Json<Value>, Problem> {
+    let change = HoldChange::Lift { hold };
+    let hold = ask(&asks, |back| Ask::ChangeHold { change, back }).await??;
+    Ok(Json(serde_json::json!({ "hold": hold })))
 }
 
 async fn status(State(asks): State<Asks>) -> Result<Json<Status>, Problem> {

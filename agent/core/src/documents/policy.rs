@@ -12,6 +12,9 @@ use crate::signer::{PublicKey, Signer};
 use crate::time::WallTime;
 
 const KIND: &str = "policy";
+/// Six months and ten years.
+const KEEP_LEAST: u16 = 184;
+const KEEP_MOST: u16 = 3653;
 
 /// How far a rule of an act bites.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -77,6 +80,10 @@ pub struct PolicyContent {
     /// Longest search for a face within one act.
     #[serde(default = "default_capture_seconds")]
     pub capture_seconds: u16,
+    /// Days after which the content of receipted events is erased at the terminal, by the witness's time; at least the
+    /// six months for which an insured person may be looked back on. Absent keeps it for good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_days: Option<u16>,
 }
 
 impl PolicyContent {
@@ -94,6 +101,7 @@ impl PolicyContent {
             challenge: ChallengePolicy::default(),
             attempts: default_attempts(),
             capture_seconds: default_capture_seconds(),
+            keep_days: None,
         }
     }
 }
@@ -127,6 +135,7 @@ impl Policy {
                 (1..=100).contains(&content.attempts.face) && (1..=100).contains(&content.attempts.pin),
             ),
             ("capture_seconds", (1..=120).contains(&content.capture_seconds)),
+            ("keep_days", content.keep_days.is_none_or(|days| (KEEP_LEAST..=KEEP_MOST).contains(&days))),
             (
                 "comparison",
                 content.comparison.iter().all(|(model, t)| is_digest(model) && threshold(*t).is_some()),

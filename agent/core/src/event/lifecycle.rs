@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Draft, EventData, EventKind};
-use crate::ids::ReaderId;
+use crate::ids::{ReaderId, Sequence, SubjectToken};
 use crate::signer::Jwk;
 
 /// First event of every chain. Holds the grant, so that a chain explains itself.
@@ -59,6 +59,26 @@ pub struct KeyRotated {
     pub jwk: Jwk,
     /// Chain, sequence and `prevhash` of this event, signed by the new key: it is held here.
     pub proof: String,
+}
+
+/// Events must be kept whole from now on, and all after them.
+#[derive(Clone, Debug, Serialize)]
+pub struct HoldPlaced {
+    pub first: Sequence,
+    pub last: Sequence,
+    pub reason: String,
+    /// Who was signed in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operator: Option<SubjectToken>,
+}
+
+/// A hold is over: the policy's age counts again for its events.
+#[derive(Clone, Debug, Serialize)]
+pub struct HoldLifted {
+    /// Its number at this terminal.
+    pub hold: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operator: Option<SubjectToken>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -152,6 +172,8 @@ types! {
     LogStorageFull = "log.storage-full.v1",
     LogIntegrityAlarm = "log.integrity-alarm.v1",
     KeyRotated = "key.rotated.v1",
+    HoldPlaced = "hold.placed.v1",
+    HoldLifted = "hold.lifted.v1",
     AgentStarted = "agent.started.v1",
     AgentStopped = "agent.stopped.v1",
     AgentGap = "agent.gap.v1",
@@ -187,6 +209,11 @@ pub const KINDS: &[EventKind] = &[
         };
         of(&KeyRotated { jwk, proof: "a.b.c".into() })
     }),
+    kind::<HoldPlaced>(|| {
+        let (first, last) = (Sequence(4), Sequence(9));
+        of(&HoldPlaced { first, last, reason: "2026-17".into(), operator: None })
+    }),
+    kind::<HoldLifted>(|| of(&HoldLifted { hold: 1, operator: None })),
     kind::<AgentStarted>(|| {
         of(&AgentStarted {
             agent: "0.1.0".into(),

@@ -15,6 +15,7 @@ use crate::event::lifecycle::{
 };
 use crate::event::{Draft, Envelope, EventData};
 use crate::fault::Fault;
+use crate::hold::HoldChange;
 use crate::ids::{Sequence, SessionId};
 use crate::room::{Level, Room};
 use crate::signer::Signer;
@@ -27,6 +28,7 @@ pub(super) enum After {
     Store(SessionId, Box<Enrolled>),
     SignIn(SignedIn),
     SignOut,
+    ChangeHold { ticket: Ticket, change: HoldChange },
     Inspect { ticket: Ticket, opened: Sequence, head: Head },
     CloseInspection { ticket: Ticket, closed: Sequence },
 }
@@ -139,6 +141,9 @@ impl Terminal {
             After::Store(session, enrolled) => self.outputs.push_back(Output::Store { session, enrolled }),
             After::SignIn(who) => self.operator = Some(who),
             After::SignOut => self.operator = None,
+            After::ChangeHold { ticket, change } => {
+                self.outputs.push_back(Output::ChangeHold { ticket, result: Ok(change) });
+            }
             After::Inspect { ticket, opened, head } => self.inspection_opened(ticket, opened, head),
             After::CloseInspection { ticket, closed } => {
                 self.outputs.push_back(Output::InspectionClosed { ticket, result: Ok(closed) });
@@ -154,6 +159,10 @@ impl Terminal {
                 After::Reply(reply) => {
                     let outcome = Outcome::Failed { fault };
                     self.outputs.push_back(Output::Reply(Reply { outcome, events: Vec::new(), ..reply }));
+                }
+                After::ChangeHold { ticket, .. } => {
+                    let result = Err(Refusal::NotRecording);
+                    self.outputs.push_back(Output::ChangeHold { ticket, result });
                 }
                 After::Inspect { ticket, .. } => {
                     let result = Err(Refusal::NotRecording);
@@ -258,6 +267,8 @@ impl Terminal {
             self.record(&LogHeartbeat { uptime_s, unreceipted }, now);
             // Where it could not be recorded at the start.
             self.rotate_key(now);
+            // The policy may have lapsed meanwhile.
+            self.tell_retention(now);
         }
     }
 

@@ -6,6 +6,7 @@ mod inspecting;
 mod limits;
 mod presented;
 mod room;
+mod retention;
 mod rotation;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,6 +53,9 @@ struct Desk {
     auto_commit: bool,
     /// Takeovers of a new key that were told.
     rotated: Vec<(PublicKey, Sequence)>,
+    holds: Vec<Result<HoldChange, Refusal>>,
+    /// How long bodies are kept, each time that it was told.
+    kept: Vec<Option<Duration>>,
 }
 
 impl Desk {
@@ -102,6 +106,8 @@ impl Desk {
             challenge: None,
             auto_commit: true,
             rotated: vec![],
+            kept: vec![],
+            holds: vec![],
         };
         desk.drain();
         desk
@@ -151,17 +157,16 @@ impl Desk {
                     self.terminal.handle(Input::Staff { session, staff }, self.now);
                 }
                 Output::Store { session, enrolled } => {
-                    assert_eq!(
-                        enrolled.reference.is_some(),
-                        enrolled.consent.is_some(),
-                        "no face without consent"
-                    );
+                    let (face, consent) = (enrolled.reference.is_some(), enrolled.consent.is_some());
+                    assert_eq!(face, consent, "no face without consent");
                     self.enrolled.insert(enrolled.token.clone(), *enrolled);
                     self.terminal.handle(Input::Stored { session, result: Ok(()) }, self.now);
                 }
                 Output::Camera(wanted) => self.camera = wanted,
                 Output::Challenge { asked, turn } => self.challenge = Some((asked, turn)),
                 Output::Look { .. } => self.challenge = None,
+                Output::ChangeHold { result, .. } => self.holds.push(result),
+                Output::Keep(keep) => self.kept.push(keep),
                 Output::KeyRotated { key, at } => self.rotated.push((key, at)),
                 Output::Reader(_)
                 | Output::LoadFrontier { .. }
