@@ -10,6 +10,8 @@ use uuid::Uuid;
 use zhenyin::journal::{JournalReader, Limits};
 use zhenyin_core::chain::SealedEvent;
 use zhenyin_core::documents::PreviousChain;
+use zhenyin_core::event::lifecycle::KeyRotated;
+use zhenyin_core::event::{EventData as _, kind_unverified};
 use zhenyin_core::ids::{ChainId, Sequence};
 use zhenyin_core::merkle::CompactRange;
 use zhenyin_core::outbox::{Outbox, OutboxAction, OutboxAlarm, OutboxError, OutboxNotice, StoredEvent};
@@ -353,9 +355,14 @@ impl Life {
 
     fn erased(&self) -> anyhow::Result<u64> {
         let reader = JournalReader::open(self.home.path(), key())?;
-        // A rotation among them has stayed.
+        // A rotation among them has stayed, the last one too.
         let events = reader.events(0..u64::MAX)?;
-        Ok(events.iter().rposition(|event| event.jws.is_none()).map_or(0, |last| last as u64 + 1))
+        let gone = events.iter().rposition(|event| event.jws.is_none()).map_or(0, |last| last + 1);
+        let rotations = events.iter().skip(gone).take_while(|event| {
+            let kind = event.jws.as_deref().and_then(kind_unverified);
+            kind.is_some_and(|kind| kind == KeyRotated::TYPE)
+        });
+        Ok((gone + rotations.count()) as u64)
     }
 
     fn change_hold(&mut self) -> anyhow::Result<()> {
@@ -371,7 +378,11 @@ impl Life {
     /// A new chain that hangs from the last cosigned head of this one, as the upstream has it: nothing that was
     /// receipted may stand after the handover.
     fn enrol_again(&mut self) -> anyhow::Result<()> {
-        // An upstream that has restored a backup first gets back what it lost: told so, and sent so, one after another.
+        // An upstream that has restored a backup first gets back what it lost: told so by the next event, as a heartbeat
+        // is one, and sent so, one after another.
+        if self.upstream.size() < self.told.acked() {
+            self.append()?;
+        }
         for _ in 0..STEPS {
             if self.upstream.size() < self.told.acked() {
                 self.upload(Manner::Honest)?;
