@@ -84,22 +84,28 @@ fn kill_one(dir: &Path, arguments: &[&str], acknowledged: &mut Acknowledged) -> 
 /// Leaves of events that the writer said to be acknowledged, by place.
 pub(crate) type Acknowledged = BTreeMap<u64, String>;
 
-/// A process that appends until it is killed.
+/// A process that appends until it is killed, or dropped: one that stands still never comes to its own deadline.
 pub(crate) struct WriterProcess {
     child: Child,
-    said: JoinHandle<std::io::Result<Vec<String>>>,
+    said: Option<JoinHandle<std::io::Result<Vec<String>>>>,
 }
 
 impl WriterProcess {
     pub(crate) fn start(dir: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_crash_writer"))
+        let child = Command::new(env!("CARGO_BIN_EXE_crash_writer"))
             .arg(dir)
             .args(arguments)
             .stdout(Stdio::piped())
             .spawn()?;
-        let mut lines = BufReader::new(child.stdout.take().context("no pipe")?).lines();
+        let mut writer = Self { child, said: None };
+        let mut lines = BufReader::new(writer.child.stdout.take().context("no pipe")?).lines();
         ensure!(lines.next().transpose()?.as_deref() == Some("ready"), "the writer did not start");
-        Ok(Self { child, said: std::thread::spawn(move || lines.collect()) })
+        writer.said = Some(std::thread::spawn(move || lines.collect()));
+        Ok(writer)
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Stands still from now on, with all that it has said in the pipe.
@@ -116,7 +122,8 @@ impl WriterProcess {
         self.child.kill()?;
         let status = self.child.wait()?;
         ensure!(status.code().is_none(), "the writer ended by itself: {status}");
-        let lines = self.said.join().map_err(|_| anyhow::anyhow!("the reader panicked"))??;
+        let said = self.said.take().context("nobody listens to the writer")?;
+        let lines = said.join().map_err(|_| anyhow::anyhow!("the reader panicked"))??;
         for line in lines {
             let parts: Vec<_> = line.split(' ').collect();
             // The kill may cut the last line.
@@ -127,6 +134,14 @@ impl WriterProcess {
             }
         }
         Ok(())
+    }
+}
+
+impl Drop for WriterProcess {
+    fn drop(&mut self) {
+        // Both say so when it has ended before.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
