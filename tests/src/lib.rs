@@ -13,5 +13,6 @@ pub mod attacks;
 pub mod world;
 pub mod demo;
 pub mod sealing;
+pub mod packages;
 pub mod tls;
 pub mod bench;

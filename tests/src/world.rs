@@ -11,7 +11,7 @@ use zhenyin::agent::Agent;
 use zhenyin::client::{Client, Event};
 use zhenyin::clock::Clock;
 use zhenyin::config::Config;
-use zhenyin::export::{self, Inspection, Selection};
+use zhenyin::export::{self, Inspection, Recipients, Selection};
 use zhenyin::journal::{Counters, JournalReader};
 use zhenyin::keystore::KeyStore;
 use zhenyin::terminal_enrolment::TerminalEnrolment;
@@ -233,6 +233,7 @@ impl World {
             at: Clock::new().now().wall,
             opened: None,
             checkpoint: export::checkpoint(&reader, &header.origin, &keys.signer())?,
+            recipients: Recipients::default(),
         };
         export::write(&reader, chain, &header, &inspection, folder)?;
         let (_, summary) = export::verify(folder)?;

@@ -13,7 +13,7 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn};
 use axum::response::IntoResponse as _;
-use zhenyin::export::{self, Inspection, Selection};
+use zhenyin::export::{self, Inspection, Recipients, Selection};
 use zhenyin::journal::JournalReader;
 use zhenyin::keystore::{KeyStore, KeyStoreError};
 use zhenyin::terminal_enrolment::TerminalEnrolment;
@@ -121,6 +121,7 @@ fn a_selection_shows_every_rotation(world: &World, folder: &Path) {
         at: WallTime(1),
         opened: None,
         checkpoint: export::checkpoint(&reader, &header.origin, &keys.signer()).unwrap(),
+        recipients: Recipients::default(),
     };
     let package = folder.join("selection");
     export::write(&reader, chain, &header, &inspection, &package).unwrap();

@@ -6,7 +6,6 @@ mod whom;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::bail;
 use tokio::runtime::Runtime;
 use zhenyin_core::ids::SubjectToken;
 use zhenyin_core::inspection::{
@@ -18,7 +17,7 @@ use zhenyin_core::time::WallTime;
 use crate::client::{Client, ClientError};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::export::{self, Exported, Inspection, Sample, Selection};
+use crate::export::{self, ExportError, Exported, Inspection, Recipients, Sample, Selection};
 use crate::journal::JournalReader;
 use crate::keystore::KeyStore;
 use crate::terminal_enrolment::TerminalEnrolment;
@@ -27,8 +26,8 @@ use whom::NumberFrom;
 /// What an inspection asks for; without any of it everything is written.
 #[derive(Debug, clap::Args)]
 pub(super) struct ExportCommand {
-    /// The new folder that the package is written to.
-    folder: PathBuf,
+    /// The new folder that the package is written to; with `--recipient` the new file.
+    path: PathBuf,
     /// First moment, RFC 3339.
     #[arg(long, value_parser = moment)]
     from: Option<WallTime>,
@@ -56,6 +55,10 @@ pub(super) struct ExportCommand {
     /// `NAME/WARRANT` of an inspector; two or more, or none.
     #[arg(long, value_parser = inspector)]
     inspector: Vec<Inspector>,
+    /// Public key, `age1…`, that the package is encrypted to; may come several times. Open it with
+    /// `age -d -i KEYFILE FILE | tar x`.
+    #[arg(long)]
+    recipient: Vec<String>,
     /// A text that the inspectors have just made up; the terminal signs it at once.
     #[arg(long)]
     nonce: Option<String>,
@@ -65,16 +68,17 @@ pub(super) fn run(command: ExportCommand, config: &Config) -> anyhow::Result<()>
     let keys = KeyStore::open(&config.state.join("keys"))?;
     let reader = JournalReader::open(&config.state.join("journal"), keys.journal_key())?;
     let enrolment = TerminalEnrolment::load(&config.state)?;
-    let ExportCommand { folder, from, to, token, operator, card, kind, sample, seed, inspector, nonce } =
-        command;
+    let ExportCommand { path, from, to, token, operator, card, kind, .. } = command;
+    let ExportCommand { sample, seed, inspector, recipient, nonce, .. } = command;
+    let recipients = Recipients::parse(recipient)?;
     let sample = sample.zip(seed).map(|(count, seed)| Sample { seed, count });
     let tokens = [token, whom::tokens(config, &keys, &operator, card)?].concat();
     let selection = Selection { from, to, tokens, kinds: kind, sample };
     let request = InspectionRequest { inspectors: inspector, asked: selection.asked(), nonce };
     // The same look as the agent's: nothing wrong gets as far as the record.
     request.check()?;
-    if folder.exists() {
-        bail!("export folder `{}` exists already: name a new one", folder.display());
+    if path.exists() {
+        return Err(ExportError::Exists { path }.into());
     }
     let recorder = Recorder::open(config, &request)?;
     let header = enrolment.export_header();
@@ -86,11 +90,13 @@ pub(super) fn run(command: ExportCommand, config: &Config) -> anyhow::Result<()>
         }
     };
     let at = Clock::new().now().wall;
-    let inspection = Inspection { selection, inspectors: request.inspectors, at, opened, checkpoint };
-    let written = export::write(&reader, enrolment.grant.chain(), &header, &inspection, &folder);
-    let closed = recorder.map(|recorder| recorder.close(written.as_ref().ok())).transpose();
+    let inspectors = request.inspectors;
+    let inspection = Inspection { selection, inspectors, at, opened, checkpoint, recipients };
+    let written = export::write(&reader, enrolment.grant.chain(), &header, &inspection, &path);
+    let recipients = inspection.recipients.keys();
+    let closed = recorder.map(|recorder| recorder.close(written.as_ref().ok(), recipients)).transpose();
     let exported = written?;
-    tell(&exported, &folder)?;
+    tell(&exported, &path, recipients)?;
     match closed? {
         Some(record) => super::say(&record),
         None => super::say(
@@ -100,13 +106,18 @@ pub(super) fn run(command: ExportCommand, config: &Config) -> anyhow::Result<()>
     }
 }
 
-fn tell(exported: &Exported, folder: &Path) -> anyhow::Result<()> {
-    let Exported { size, shown, receipts, digest } = exported;
-    super::say(&format!(
-        "{shown} of {size} events and {receipts} receipts written to `{}`\nSHA256SUMS {digest}\n\
-         print `receipt.txt`; verify with `zhenyin-verify {0}`",
-        folder.display()
-    ))
+fn tell(exported: &Exported, path: &Path, recipients: &[String]) -> anyhow::Result<()> {
+    let Exported { size, shown, receipts, digest, receipt } = exported;
+    let written = format!(
+        "{shown} of {size} events and {receipts} receipts written to `{}`\nSHA256SUMS {digest}",
+        path.display()
+    );
+    super::say(&written)?;
+    if recipients.is_empty() {
+        return super::say(&format!("print `receipt.txt`; verify with `zhenyin-verify {}`", path.display()));
+    }
+    // Nobody here can read the one in the archive.
+    super::say(&format!("打印回执，双方签字 · print the receipt, both sides sign:\n\n{receipt}"))
 }
 
 /// The running agent, which keeps the record of the inspection.
@@ -134,14 +145,14 @@ impl Recorder {
     }
 
     /// Records what was handed over, or that nothing was; says it in a line.
-    fn close(self, exported: Option<&Exported>) -> anyhow::Result<String> {
+    fn close(self, exported: Option<&Exported>, recipients: &[String]) -> anyhow::Result<String> {
         let closing = match exported {
             Some(Exported { size, shown, digest, .. }) => InspectionClosing {
                 end: InspectionEnd::HandedOver,
                 sha256: Some(digest.clone()),
                 events: *size,
                 shown: *shown,
-                recipients: Vec::new(),
+                recipients: recipients.to_vec(),
             },
             None => InspectionClosing {
                 end: InspectionEnd::Abandoned,

@@ -137,6 +137,23 @@ impl Slices {
     }
 }
 
+/// Whoever looked at an event knew its line only.
+fn at(event: u64, fault: Fault) -> Fault {
+    match fault {
+        Fault::Signature { source, .. } => Fault::Signature { event, source },
+        Fault::Envelope { source, .. } => Fault::Envelope { event, source },
+        of_the_chain @ (Fault::Rotation { .. }
+        | Fault::Sequence { .. }
+        | Fault::Previous { .. }
+        | Fault::Foreign { .. }
+        | Fault::Checkpoint { .. }
+        | Fault::Origin { .. }
+        | Fault::Root { .. }
+        | Fault::Truncated { .. }
+        | Fault::Receipt { .. }) => of_the_chain,
+    }
+}
+
 fn header(sealed: &str) -> Option<&str> {
     sealed.split('.').next()
 }
@@ -165,7 +182,7 @@ impl Trail {
                 Some(Some(withheld)) => self.withheld(withheld)?,
             }
         }
-        let checked = checked.map_err(PackageError::Chain)?;
+        let checked = checked.map_err(|fault| PackageError::Chain(at(self.verifier.events(), fault)))?;
         let same = self.decoded.next_line()?.is_some_and(|line| line.as_bytes() == checked.payload());
         let envelope = self.verifier.checked(checked).map_err(PackageError::Chain)?;
         if !same {
@@ -180,11 +197,8 @@ impl Trail {
         Ok(())
     }
 
-    /// An event that is not shown; only a note can vouch for its hash.
+    /// An event that is not shown.
     fn withheld(&mut self, leaf: Hash) -> Result<(), PackageError> {
-        if self.verifier.events() >= self.noted {
-            return Err(PackageError::Unvouched { vouched: self.verifier.events() });
-        }
         self.inspection = None;
         self.verifier.withheld(leaf).map_err(PackageError::Chain)
     }
@@ -194,11 +208,15 @@ impl Trail {
         while let Some(withheld) = self.leaves.as_mut().map(Leaves::next_leaf).transpose()?.flatten() {
             self.withheld(withheld)?;
         }
+        let (shown, inspection) = (self.shown, self.inspection);
+        let summary = self.verifier.finish().map_err(PackageError::Chain)?;
+        // The exporter's checkpoint covers everything: without it a tail could be cut, or a hash be written by anybody.
+        if summary.events > self.noted {
+            return Err(PackageError::Unvouched { vouched: self.noted, events: summary.events });
+        }
         if self.decoded.next_line()?.is_some() {
             return Err(PackageError::Decoded { line: self.decoded.number });
         }
-        let (shown, inspection) = (self.shown, self.inspection);
-        let summary = self.verifier.finish().map_err(PackageError::Chain)?;
         Ok(Followed { summary, shown, inspection })
     }
 }

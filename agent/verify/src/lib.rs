@@ -52,8 +52,8 @@ pub enum PackageError {
     Leaf { line: usize },
     #[error("event in line {line} of `events.jws` is at no place that `leaves.txt` has left")]
     Stray { line: usize },
-    #[error("`leaves.txt` goes on after the first {vouched} events, and no signature covers what follows")]
-    Unvouched { vouched: u64 },
+    #[error("no note covers what follows the first {vouched} of {events} events")]
+    Unvouched { vouched: u64, events: u64 },
     #[error("line {line} of `events.jsonl` is not the event of the same line of `events.jws`")]
     Decoded { line: usize },
     #[error("line {line} of `SHA256SUMS` is not a digest and the name of a file of the package, once")]

@@ -1,5 +1,6 @@
 //! `cargo run -p zhenyin-tests --bin bench`: the figures of one verification, all in one run.
-//! With `--journal` only those of the journal; with `--backlog EVENTS` a journal that holds so many.
+//! With `--journal` only those of the journal; with `--backlog EVENTS` a journal that holds so many; with
+//! `--verify EVENTS` the verification of a package of so many.
 //! Never a test: it measures and prints; ratios of one run are the useful part.
 
 use std::io::Write as _;
@@ -11,6 +12,7 @@ use zhenyin_core::api::{Outcome, Request};
 use zhenyin_models::{Frame, Pack, Pipeline, bench as models};
 use zhenyin_tests::bench::backlog::backlog_bench;
 use zhenyin_tests::bench::journal::journal_bench;
+use zhenyin_tests::bench::verification::verification_bench;
 use zhenyin_tests::card_reader::bench::card_read;
 use zhenyin_tests::card_reader::cards::CardSpec;
 use zhenyin_tests::card_reader::device::Echo;
@@ -21,11 +23,11 @@ use zhenyin_tests::world::World;
 
 fn main() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    if let Some(events) = backlog_asked()? {
-        if events == 0 {
-            return print(&journal_bench(folder.path())?.to_string());
-        }
-        return print(&backlog_bench(folder.path(), events)?.to_string());
+    match asked()? {
+        Some(Asked::Journal) => return print(&journal_bench(folder.path())?.to_string()),
+        Some(Asked::Backlog(events)) => return print(&backlog_bench(folder.path(), events)?.to_string()),
+        Some(Asked::Verify(events)) => return print(&verification_bench(events)?.to_string()),
+        None => {}
     }
     print("frame → observation (one thread)")?;
     let pack = default_pack();
@@ -46,18 +48,29 @@ fn main() -> anyhow::Result<()> {
     }
     print("\nappend → durable")?;
     print(&journal_bench(folder.path())?.to_string())?;
+    print("\npackage → verified")?;
+    print(&verification_bench(20_000)?.to_string())?;
     whole_terminal(folder.path(), &pack)
 }
 
-/// `--backlog EVENTS` measures a long journal and nothing else; 0 stands for the short one of `--journal`.
-fn backlog_asked() -> anyhow::Result<Option<u64>> {
+/// One part of the figures alone.
+enum Asked {
+    Journal,
+    Backlog(u64),
+    Verify(u64),
+}
+
+fn asked() -> anyhow::Result<Option<Asked>> {
     let mut arguments = std::env::args().skip(1);
-    match arguments.next().as_deref() {
-        Some("--backlog") => Ok(Some(arguments.next().context("--backlog EVENTS")?.parse()?)),
-        Some("--journal") => Ok(Some(0)),
-        Some(other) => anyhow::bail!("`{other}` is neither `--backlog` nor `--journal`"),
-        None => Ok(None),
-    }
+    let word = arguments.next();
+    let mut events = || Ok::<u64, anyhow::Error>(arguments.next().context("how many EVENTS?")?.parse()?);
+    Ok(match word.as_deref() {
+        Some("--journal") => Some(Asked::Journal),
+        Some("--backlog") => Some(Asked::Backlog(events()?)),
+        Some("--verify") => Some(Asked::Verify(events()?)),
+        Some(other) => anyhow::bail!("`{other}` is none of `--journal`, `--backlog` and `--verify`"),
+        None => None,
+    })
 }
 
 /// A frame that shows a face: of a recorded person, or else of a generated one.
