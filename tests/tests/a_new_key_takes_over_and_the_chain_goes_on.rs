@@ -13,13 +13,17 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn};
 use axum::response::IntoResponse as _;
+use zhenyin::durable_file;
 use zhenyin::export::{self, Inspection, Recipients, Selection};
-use zhenyin::journal::JournalReader;
+use zhenyin::journal::{Epoch, Journal, JournalReader, Limits};
 use zhenyin::keystore::{KeyStore, KeyStoreError};
 use zhenyin::terminal_enrolment::TerminalEnrolment;
 use zhenyin_core::api::{Outcome, Request as Act};
+use zhenyin_core::chain::SealedEvent;
 use zhenyin_core::event::kind_unverified;
-use zhenyin_core::signer::{KeyId, Signer as _};
+use zhenyin_core::jws::{self, Form};
+use zhenyin_core::merkle::CompactRange;
+use zhenyin_core::signer::{KeyId, PublicKey, Signer as _};
 use zhenyin_core::time::WallTime;
 use zhenyin_core::verify::Fault;
 use zhenyin_tests::card_reader::CardSpec;
@@ -106,6 +110,59 @@ fn a_new_key_takes_over_and_the_chain_goes_on() {
     let (counters, summary) = world.export(&folder.path().join("export")).unwrap();
     assert_eq!(summary.events, counters.size);
     a_selection_shows_every_rotation(&world, folder.path());
+}
+
+/// Leaves the stopped terminal with its first events only, as a power cut would have.
+fn cut(world: &World, size: u64) {
+    let (state, key) = (&world.config.state, keys(world).journal_key());
+    let (journal, whole) = (state.join("journal"), state.join("whole"));
+    std::fs::rename(&journal, &whole).unwrap();
+    let reader = JournalReader::open(&whole, key.clone()).unwrap();
+    let grant = TerminalEnrolment::load(state).unwrap().grant;
+    durable_file::private_dir(&journal).unwrap();
+    let (journal, _) = Journal::open(&journal, key, Limits::default(), |_| ()).unwrap();
+    journal.begin_chain(grant.chain(), grant.token()).unwrap();
+    let mut frontier = CompactRange::new();
+    for event in reader.events(0..size).unwrap() {
+        frontier.append(event.leaf);
+        let (sequence, leaf, at, jws) = (event.sequence, event.leaf, event.at, event.jws.unwrap());
+        let sealed = SealedEvent { sequence, jws, leaf, at, frontier: frontier.clone() };
+        journal.append(Epoch(0), sealed).unwrap();
+    }
+    journal.close();
+}
+
+/// A stopped terminal whose newest event is a rotation, with the key files from before it was asked for and from
+/// after it took over, and the public key that has signed the rotation.
+fn cut_after_the_rotation(folder: &Path) -> (World, [Before; 2], PublicKey) {
+    let mut world = World::build(folder, None).unwrap();
+    world.until("all receipts", |status| status.events > 1 && status.receipted == status.events).unwrap();
+    let (first, original) = (keys(&world).signer().public_key(), Before::of(&world.config.state));
+    keys(&world).prepare_rotation().unwrap();
+    world.stop_agent();
+    run_until_receipted(&mut world);
+    let chain = TerminalEnrolment::load(&world.config.state).unwrap().grant.chain();
+    let (at, _) = keys(&world).retired(chain)[0];
+    let current = Before::of(&world.config.state);
+    world.cut_network();
+    cut(&world, at + 1);
+    (world, [original, current], first)
+}
+
+#[test]
+fn a_key_file_from_before_the_rotation_is_refused_right_after_it_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut world, [original, current], first) = cut_after_the_rotation(folder.path());
+    original.back();
+    let error = format!("{:#}", world.start_agent().unwrap_err());
+    assert!(error.contains("older than the journal"), "{error}");
+    // Control: the signature of the newest event finds nothing wrong with that key file.
+    let reader =
+        JournalReader::open(&world.config.state.join("journal"), keys(&world).journal_key()).unwrap();
+    let newest = reader.events(0..u64::MAX).unwrap().pop().and_then(|event| event.jws).unwrap();
+    jws::open(&newest, Form::EVENT, &[first]).unwrap();
+    current.back();
+    world.start_agent().expect("control: the newest key file goes on");
 }
 
 /// Of what nobody asked for, the rotations are shown; without one the package does not hold.

@@ -15,6 +15,9 @@ use crate::known_key::KnownKey;
 /// Events read at a time on the way back to a handover.
 const SLICE: u64 = 500;
 
+const OLDER: &str = "the key file is older than the journal: bring the newest one back, or enrol again with \
+                     `zhenyin terminal enrol --again --code CODE`";
+
 /// The keys of the chain as journal and key file agree on them. A handover that is in the journal and not yet in the
 /// key file, because the run that made it ended in between, is made up for.
 ///
@@ -34,10 +37,9 @@ pub(super) fn settle(
     if let Some(last) = size.checked_sub(1)
         && let Some(sealed) = reader.events(last..size)?.pop().and_then(|event| event.jws)
     {
-        jws::open(&sealed, Form::EVENT, &[keys.of_event(last)]).context(
-            "the key file is older than the journal: bring the newest one back, or enrol again with \
-             `zhenyin terminal enrol --again --code CODE`",
-        )?;
+        jws::open(&sealed, Form::EVENT, &[keys.of_event(last)]).context(OLDER)?;
+        // A rotation is still signed by the key before it: its signature bears out a file that does not know the next.
+        ensure!(next_key_unverified(&sealed).is_none_or(|next| next == keys.newest()), OLDER);
     }
     Ok(keys)
 }
