@@ -79,6 +79,8 @@ pub struct EventLoop {
     next_ticket: u64,
     sessions: Sessions,
     random: SystemRandom,
+    /// It was remembered that this chain has begun.
+    begun: bool,
 }
 
 /// How long the last events may take to go up when the agent stops.
@@ -98,6 +100,7 @@ impl EventLoop {
             next_ticket: 0,
             sessions: Sessions::default(),
             random: SystemRandom::new(),
+            begun: false,
         }
     }
 
@@ -136,7 +139,10 @@ impl EventLoop {
 
     fn journal(&mut self, report: JournalReport) {
         match report {
-            JournalReport::Committed { through } => self.handle(Input::Committed { through }),
+            JournalReport::Committed { through } => {
+                self.begun(through);
+                self.handle(Input::Committed { through });
+            }
             JournalReport::Failed { error, .. } => {
                 tracing::error!(error = %chain_of(&error), "journal cannot record");
                 self.handle(Input::NotCommitted { fault: error.fault() });
@@ -163,6 +169,17 @@ impl EventLoop {
             JournalReport::HeadNotWritten { error } => {
                 tracing::warn!(error = %chain_of(&error), "head file could not be written");
             }
+        }
+    }
+
+    /// Asked at every commit, done once for a chain. Where it fails, the next start makes up for it.
+    fn begun(&mut self, through: Sequence) {
+        let size = through.0 + 1;
+        if size < KeyStore::BEGUN || std::mem::replace(&mut self.begun, true) {
+            return;
+        }
+        if let Err(error) = self.adapters.keys.remember_begun(self.terminal.chain(), size) {
+            tracing::error!(error = %chain_of(&error), "it cannot be kept that the journal has begun");
         }
     }
 

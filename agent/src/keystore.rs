@@ -153,6 +153,21 @@ impl KeyStore {
         self.keys.begun
     }
 
+    /// Events that a chain has begun with: the first, and what it has to say of the chain before it.
+    pub const BEGUN: u64 = 2;
+
+    /// Remembers that a chain has begun, as soon as so many of its events are durable that nothing is to be said of the
+    /// chain before any more. Until then that one must not be gone without a word.
+    ///
+    /// # Errors
+    /// As [`Self::set_begun`].
+    pub fn remember_begun(&mut self, chain: ChainId, size: u64) -> Result<(), KeyStoreError> {
+        if size < Self::BEGUN || self.keys.begun == Some(chain) {
+            return Ok(());
+        }
+        self.set_begun(chain)
+    }
+
     /// Remembers that the journal of a chain has begun.
     ///
     /// # Errors

@@ -61,7 +61,7 @@ pub struct Setup {
     pub witness: VerifierKey,
     /// What the journal holds of this chain.
     pub journal: JournalState,
-    /// What the chain before this one has lost; recorded when this one begins.
+    /// What the chain before this one has lost, until this one has it on record.
     pub lost: Option<LogIntegrityAlarm>,
     /// The public keys of the chain so far, and the private ones that this terminal holds.
     pub keys: ChainKeys,

@@ -82,27 +82,31 @@ pub(super) fn open(
         journal.close();
         return Err(aside(error));
     }
-    let lost = lost(dir, keys, &reader, enrolment)?;
-    if keys.begun() != Some(chain)
-        && let Err(error) = keys.set_begun(chain)
-    {
+    let size = durable.state.frontier.size();
+    let lost = if size >= KeyStore::BEGUN { None } else { lost(dir, keys, &reader, enrolment)? };
+    if let Err(error) = keys.remember_begun(chain, size) {
         tracing::error!(%error, "it cannot be kept that the journal has begun; the next start tries again");
     }
     Ok(OpenJournal { journal, durable, reader, chain_keys, lost })
 }
 
-/// What the chain before this one has lost: its journal was set aside, or is there no more.
+/// What the chain that was begun last has lost: its journal was set aside, or is there no more. It need not be the
+/// one that this enrolment replaces, of which perhaps nothing was ever written.
 fn lost(
     dir: &Path,
     keys: &KeyStore,
     reader: &JournalReader,
     enrolment: &TerminalEnrolment,
 ) -> anyhow::Result<Option<LogIntegrityAlarm>> {
-    let Some(old) = enrolment.replaces else { return Ok(None) };
+    let begun = keys.begun();
+    let Some(old) = begun.or(enrolment.replaces).filter(|old| *old != enrolment.grant.chain()) else {
+        return Ok(None);
+    };
     if let Some(aside) = asides(dir).into_iter().rfind(|aside| aside.chain == old) {
         return Ok(Some(alarm_of(&aside)));
     }
-    if keys.begun() != Some(old) || reader.chains()?.iter().any(|(chain, _)| *chain == old) {
+    // Key files of before tell of no chain that has begun: then one that is not here may never have.
+    if begun.is_none() || reader.chains()?.iter().any(|(chain, _)| *chain == old) {
         return Ok(None);
     }
     let known = enrolment.grant.content().prev.as_ref().filter(|prev| prev.chain == old);

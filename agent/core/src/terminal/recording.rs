@@ -219,15 +219,15 @@ impl Terminal {
             None => {
                 let grant = self.chain.grant().token().to_owned();
                 self.record(&LogGenesis { agent: agent.clone(), grant }, now);
-                if let Some(alarm) = lost {
-                    self.evidence_damaged(&alarm, now);
-                }
             }
             Some(event) if event.kind == AgentStopped::TYPE => {}
             Some(event) => {
                 let rebooted = event.boot != self.boot;
                 self.record(&AgentGap { since: event.time.rfc3339(), rebooted }, now);
             }
+        }
+        if let Some(alarm) = lost {
+            self.evidence_damaged(&alarm, now);
         }
         if let Some(at) =
             newest_at.filter(|at| now.wall.0 < at.0.saturating_sub(CLOCK_STEP.as_millis() as i64))

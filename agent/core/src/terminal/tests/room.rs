@@ -1,6 +1,7 @@
 //! A terminal that runs out of room fails closed, says so, and comes back; damage found by a scan is on record.
 
 use super::*;
+use crate::jws::payload_unverified;
 use crate::room::Level;
 
 pub(super) fn grant_content(device: &SoftwareSigner) -> GrantContent {
@@ -57,4 +58,16 @@ fn damage_found_by_a_scan_is_on_record() {
     };
     desk.put(Input::EvidenceDamaged(alarm));
     assert_eq!(desk.kinds().last().map(String::as_str), Some("log.integrity-alarm.v1"));
+}
+
+#[test]
+fn what_the_chain_before_has_lost_is_recorded_after_a_genesis_that_came_alone_too() {
+    let mut desk = Desk::new();
+    let genesis = Envelope::parse(&payload_unverified(&desk.journal[0].jws).unwrap()).unwrap();
+    let (what, chain) = ("journal gone".to_owned(), "the one before".to_owned());
+    let lost = LogIntegrityAlarm { what, chain, events: 3, receipted: 2, files: 0 };
+    let before = desk.journal.len();
+    desk.terminal.started(Some(&genesis), Some(lost), desk.now);
+    desk.drain();
+    assert_eq!(desk.kinds()[before..], ["agent.gap.v1", "log.integrity-alarm.v1", "agent.started.v1"]);
 }
