@@ -66,6 +66,10 @@ impl Challenge {
         }
     }
 
+    pub fn turn(&self) -> Turn {
+        self.turn
+    }
+
     /// Takes the landmarks of the next frame, `None` when there is not exactly one face. Ten frames a second
     /// are enough. After the first verdict that is not [`Verdict::Watching`] nothing changes any more.
     pub fn take(&mut self, landmarks: Option<&[Point; 5]>) -> Verdict {
@@ -89,6 +93,15 @@ impl Challenge {
         self.strongest
     }
 
+    /// How much of a shift goes the asked way.
+    pub(crate) fn along(&self, shift: Shift) -> f32 {
+        match self.turn {
+            Turn::Left => shift.x,
+            Turn::Right => -shift.x,
+            Turn::Up => -shift.y,
+        }
+    }
+
     fn judge(&mut self, landmarks: &[Point; 5]) -> Verdict {
         let Some(ahead) = mean_face(&self.ahead) else { return Verdict::Interrupted };
         let Some(shift) = shift(&ahead, landmarks) else { return Verdict::Interrupted };
@@ -97,16 +110,17 @@ impl Challenge {
             return Verdict::Interrupted;
         }
         self.recent.push(shift);
-        self.flattest = self.flattest.max(foreshortening(&ahead, landmarks));
+        let turned = foreshortening(&ahead, landmarks);
+        if turned > TOO_FAR {
+            return Verdict::Interrupted;
+        }
+        self.flattest = self.flattest.max(turned);
         let Some(held) = self.recent.len().checked_sub(HELD).map(|first| mean_shift(&self.recent[first..]))
         else {
             return Verdict::Watching;
         };
-        let (along, across) = match self.turn {
-            Turn::Left => (held.x, held.y),
-            Turn::Right => (-held.x, held.y),
-            Turn::Up => (-held.y, held.x),
-        };
+        let along = self.along(held);
+        let across = if self.turn == Turn::Up { held.x } else { held.y };
         self.strongest = self.strongest.max(along);
         if along >= LEAST_SHIFT && along > across.abs() {
             Verdict::Turned
@@ -222,6 +236,8 @@ pub const MOST_FRAMES: usize = 40;
 pub const LEAST_SHIFT: f32 = 0.1;
 /// Greatest shift between two frames: a head turns, another picture jumps.
 const MOST_STEP: f32 = 0.13;
+/// Change of width over height from which on a bent picture is not told from a head: of a plane turned by 42 degrees.
+const TOO_FAR: f32 = 0.3;
 /// Change of width over height (natural logarithm) that says something turned: a plane by about 28 degrees.
 const TURNED_PLANE: f32 = 0.12;
 

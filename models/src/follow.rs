@@ -1,14 +1,14 @@
 //! Where the five points of a face go from frame to frame, by the pixels about them (Lucas and Kanade 1981, coarse to
 //! fine). A detector says where the points of a face should be, and for a picture that is turned it says where those of a
-//! head would be; the pixels of a picture stay on the picture. Keeps one small grey crop of the newest frame, zeroed
-//! when dropped; never looks at whose face it is.
+//! head would be; the pixels of a picture stay on the picture. Keeps a small grey crop of the first and of the newest
+//! frame while one face is followed, zeroed when dropped; never looks at whose face it is.
 
 use std::sync::Arc;
 
-use zeroize::Zeroize as _;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::align::places;
-use crate::challenge::{apply, corners, homography};
+use crate::challenge::{Matrix, apply, corners, homography};
 use crate::detect::Detection;
 use crate::frame::Frame;
 use crate::resample::{Point, Similarity, warp};
@@ -42,7 +42,8 @@ impl Follower {
             Some(last) => followed(last, &sizes, guess)?,
         };
         let in_frame = points.map(|point| to_source.apply(point));
-        same_place(&in_frame, &face.landmarks).then(|| {
+        let seen = points.iter().all(|&point| in_crop(point)) && in_frame.iter().all(|&p| inside(frame, p));
+        (seen && same_place(&in_frame, &face.landmarks)).then(|| {
             let look = Arc::new(Look { sizes, points, in_frame });
             self.first.get_or_insert_with(|| Arc::clone(&look));
             self.last = Some(look);
@@ -51,24 +52,53 @@ impl Follower {
     }
 
     /// Whether what the nose was in the first frame is in the last one where it was followed to, and not where it would
-    /// be on a plane through eyes and mouth: regular patterns, such as those of print, lead a follower astray.
-    pub(crate) fn stands_out(&self) -> bool {
-        let (Some(first), Some(last)) = (&self.first, &self.last) else { return false };
-        let Some(plane) = homography(&corners(&first.points), &corners(&last.points)) else { return false };
+    /// be on a plane through eyes and mouth, which must be there: regular patterns, such as those of print, and what
+    /// lies over a picture lead a follower astray. `None` when it cannot be told.
+    pub(crate) fn stands_out(&self) -> Option<bool> {
+        let (first, last) = (self.first.as_ref()?, self.last.as_ref()?);
+        let plane = homography(&corners(&first.points), &corners(&last.points))?;
+        for corner in CORNERS {
+            let before = first.sizes[0].window(first.points[corner]);
+            let unlike = unlike(&before, &last.shown(&plane, first.points[corner], NOWHERE)?);
+            if unlike > ALIKE * own(&before) {
+                return None;
+            }
+        }
         let nose = first.points[2];
-        let Some(on_plane) = apply(&plane, nose) else { return false };
+        let on_plane = apply(&plane, nose)?;
         let off = Point { x: last.points[2].x - on_plane.x, y: last.points[2].y - on_plane.y };
         let before = first.sizes[0].window(nose);
-        let difference = |off: Point| {
-            let after = about(nose).map(|p| {
-                let p = apply(&plane, p)?;
-                Some(last.sizes[0].at(Point { x: p.x + off.x, y: p.y + off.y }))
-            });
-            Some(unlike(&before, &after.collect::<Option<Vec<_>>>()?))
-        };
-        let differences = difference(off).zip(difference(Point { x: 0.0, y: 0.0 }));
-        differences.is_some_and(|(followed, flat)| followed < CLEARLY * flat)
+        let followed = unlike(&before, &last.shown(&plane, nose, off)?);
+        let flat = unlike(&before, &last.shown(&plane, nose, NOWHERE)?);
+        Some(followed < CLEARLY * flat)
     }
+}
+
+impl Look {
+    /// The window about `at` of an earlier look, where a plane brought it, and `off` from there.
+    fn shown(&self, plane: &Matrix, at: Point, off: Point) -> Option<Patch> {
+        let mut shown = patch();
+        for place in about(at) {
+            let place = apply(plane, place)?;
+            shown.push(self.sizes[0].at(Point { x: place.x + off.x, y: place.y + off.y }));
+        }
+        Some(shown)
+    }
+}
+
+fn in_crop(point: Point) -> bool {
+    let within = REACH as f32..SIDE as f32 - REACH as f32;
+    within.contains(&point.x) && within.contains(&point.y)
+}
+
+fn inside(frame: &Frame, point: Point) -> bool {
+    (0.0..frame.width() as f32).contains(&point.x) && (0.0..frame.height() as f32).contains(&point.y)
+}
+
+/// Sum of the squares of how far values lie from their mean.
+fn own(values: &[f32]) -> f32 {
+    let mean = mean(values);
+    values.iter().map(|v| (v - mean) * (v - mean)).sum()
 }
 
 /// Sum of squared differences when the light of the whole window may change.
@@ -113,11 +143,12 @@ fn followed(last: &Look, sizes: &[Grey], guess: [Point; 5]) -> Option<[Point; 5]
 fn displacement(before: &Grey, after: &Grey, at: Point, guess: Point) -> Option<Point> {
     let window = Window::of(before, at);
     let (mut xx, mut xy, mut yy) = (0.0, 0.0, 0.0);
-    for [dx, dy] in &window.slopes {
+    for [dx, dy] in window.slopes.iter() {
         (xx, xy, yy) = (xx + dx * dx, xy + dx * dy, yy + dy * dy);
     }
     let determinant = xx * yy - xy * xy;
-    if determinant < LEAST_DETAIL * (xx + yy) {
+    // A blank window has neither slopes nor a determinant.
+    if determinant <= LEAST_DETAIL * (xx + yy) || !determinant.is_normal() {
         return None;
     }
     let mut moved = guess;
@@ -125,13 +156,14 @@ fn displacement(before: &Grey, after: &Grey, at: Point, guess: Point) -> Option<
         let shown = after.window(Point { x: at.x + moved.x, y: at.y + moved.y });
         let light = mean(&window.values) - mean(&shown);
         let (mut bx, mut by) = (0.0, 0.0);
-        for ((value, new), [dx, dy]) in window.values.iter().zip(&shown).zip(&window.slopes) {
+        for ((value, new), [dx, dy]) in window.values.iter().zip(shown.iter()).zip(window.slopes.iter()) {
             let off = value - new - light;
             (bx, by) = (bx + off * dx, by + off * dy);
         }
         let step = Point { x: (yy * bx - xy * by) / determinant, y: (xx * by - xy * bx) / determinant };
         moved = Point { x: moved.x + step.x, y: moved.y + step.y };
-        if moved.x.hypot(moved.y) > MOST_MOVED {
+        let length = moved.x.hypot(moved.y);
+        if length > MOST_MOVED || length.is_nan() {
             return None;
         }
         if step.x.hypot(step.y) < ENOUGH {
@@ -141,10 +173,17 @@ fn displacement(before: &Grey, after: &Grey, at: Point, guess: Point) -> Option<
     Some(moved)
 }
 
-/// The pixels about a point and their slopes, row by row.
+/// Pixels about a point, row by row.
+type Patch = Zeroizing<Vec<f32>>;
+
+fn patch() -> Patch {
+    Zeroizing::new(Vec::with_capacity(((2 * REACH + 1) * (2 * REACH + 1)) as usize))
+}
+
+/// The pixels about a point and their slopes.
 struct Window {
-    values: Vec<f32>,
-    slopes: Vec<[f32; 2]>,
+    values: Patch,
+    slopes: Zeroizing<Vec<[f32; 2]>>,
 }
 
 impl Window {
@@ -154,7 +193,9 @@ impl Window {
             let [above, below] = [-1.0, 1.0].map(|d| grey.at(Point { y: p.y + d, ..p }));
             [(right - left) / 2.0, (below - above) / 2.0]
         };
-        Self { values: grey.window(at), slopes: about(at).map(slope).collect() }
+        let mut slopes = Zeroizing::new(Vec::with_capacity(patch().capacity()));
+        slopes.extend(about(at).map(slope));
+        Self { values: grey.window(at), slopes }
     }
 }
 
@@ -200,8 +241,10 @@ impl Grey {
         row(at) + lower_share * (row(at + self.side) - row(at))
     }
 
-    fn window(&self, at: Point) -> Vec<f32> {
-        about(at).map(|p| self.at(p)).collect()
+    fn window(&self, at: Point) -> Patch {
+        let mut values = patch();
+        values.extend(about(at).map(|p| self.at(p)));
+        values
     }
 }
 
@@ -235,7 +278,10 @@ const LEAST_DETAIL: f32 = 50.0;
 /// Eye distances between where the corners are in the mean and where the detector sees them.
 const MOST_ASIDE: f32 = 0.7;
 /// Eye distances of a corner beside that.
-const MOST_APART: f32 = 0.35;
+const MOST_APART: f32 = 0.2;
+const NOWHERE: Point = Point { x: 0.0, y: 0.0 };
+/// Most that a corner may differ from what it was, over what is in its window.
+const ALIKE: f32 = 0.6;
 /// Of the difference on the plane, where the nose was followed to.
 const CLEARLY: f32 = 0.7;
 /// Eyes and corners of the mouth.
@@ -278,7 +324,31 @@ mod tests {
                 assert!(off < 0.5, "{off} at step {step}");
             }
         }
-        assert!(!follower.stands_out(), "nothing moved against anything");
+        assert_eq!(follower.stands_out(), Some(false), "nothing moved against anything");
+    }
+
+    /// A picture on which the nose, and nothing else, moves to the right.
+    fn with_nose(right: f32) -> Frame {
+        let plain = picture(0.0, 0.0);
+        let mut rgb = plain.rgb().to_vec();
+        for (i, pixel) in rgb.as_chunks_mut::<3>().0.iter_mut().enumerate() {
+            let (x, y) = ((i % 320) as f32 - 150.0 - right, (i / 320) as f32 - 115.0);
+            if x.hypot(y) < 14.0 {
+                *pixel = [(127.0 + 60.0 * (x * 0.4).sin() + 60.0 * (y * 0.35).cos()) as u8; 3];
+            }
+        }
+        Frame::crop_from(320, 240, rgb)
+    }
+
+    #[test]
+    fn a_nose_that_moves_against_the_face_stands_out() {
+        for (most, expected) in [(9.0, Some(true)), (0.0, Some(false))] {
+            let mut follower = Follower::default();
+            for step in 0..=6 {
+                assert!(follower.next(&with_nose(most * step as f32 / 6.0), &face(120.0, 80.0)).is_some());
+            }
+            assert_eq!(follower.stands_out(), expected, "moved by {most}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::thread::{self, ScopedJoinHandle};
+use std::thread::{self, Scope};
 
 use ring::digest::{SHA256, digest};
 use thiserror::Error;
@@ -93,10 +93,11 @@ impl Pack {
         let thresholds = checked(&spec)?;
         let (detector, embedder, pad) = thread::scope(|threads| {
             // The network that takes longest stays on this thread.
-            let detector = threads.spawn(|| detector_network(folder, &spec.detector));
-            let pad = threads.spawn(|| spec.pad.iter().map(|one| pad_network(folder, one)).collect());
+            let detector = beside(threads, || detector_network(folder, &spec.detector));
+            let pad = beside(threads, || spec.pad.iter().map(|one| pad_network(folder, one)).collect());
             let embedder = embedder_network(folder, &spec.embedder);
-            (joined(detector), embedder, joined::<Result<_, _>>(pad))
+            let pad: Result<_, _> = pad();
+            (detector(), embedder, pad)
         });
         let ((detector, detector_near), (embedder, embedding_model), pad) = (detector?, embedder?, pad?);
         Ok(Self { spec, thresholds, embedding_model, detector, detector_near, embedder, pad })
@@ -189,8 +190,15 @@ impl fmt::Display for Pack {
     }
 }
 
-fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
-    thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+/// Begins `work` on a thread of its own, or does it when its result is asked for, where the system gives no thread.
+fn beside<'scope, T: Send + 'scope>(
+    threads: &'scope Scope<'scope, '_>,
+    work: impl Fn() -> T + Clone + Send + 'scope,
+) -> impl FnOnce() -> T {
+    let thread = thread::Builder::new().spawn_scoped(threads, work.clone());
+    move || {
+        thread.map_or_else(|_| work(), |thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    }
 }
 
 /// Lower-case hexadecimal SHA-256.

@@ -13,7 +13,7 @@ use std::fs;
 use std::path::Path;
 
 use scene::relief::{Relief, Surface};
-use scene::{Chance, Pose, noisy};
+use scene::{Chance, Pose, marked, noisy, slid};
 use zhenyin_core::biometric::{Reference, compare};
 use zhenyin_core::challenge::{Turn, Turned};
 use zhenyin_models::challenge::{Challenge, Verdict};
@@ -156,4 +156,35 @@ fn recorded_faces_pass_and_their_photos_do_not() {
     assert!(elsewhere.as_asked == 0, "a head that turns elsewhere must not pass");
     assert!(flat.share() <= 0.02 && bent.share() <= 0.02, "pictures must not pass");
     assert!(bent.by_detector > 0, "the control: bent pictures that a detector takes for turning heads");
+}
+
+/// A flat picture that slides behind two strokes held before the camera, over the eye and the corner of the mouth of one
+/// side: what is followed there stays, and the rest seems to turn.
+#[test]
+fn strokes_over_a_sliding_photo_do_not_pass() {
+    let Some(clips) = common::shared("faces/dev/yt") else { return };
+    let pipeline = Pipeline::new(&Pack::load(&common::default_pack()).unwrap()).unwrap();
+    let mut chance = Chance::new(9);
+    let (mut tries, mut passed) = (0, 0);
+    for look in looks(&pipeline, &clips, 6) {
+        let relief = Relief::new(&look.picture, &look.face.landmarks);
+        let still = relief.seen(Surface::Sheet { bend: 0.0 }, Pose { yaw: 0.0, pitch: 0.0, roll: 0.0 });
+        let Subjects::One(face) = subjects(&pipeline.detect(&still).unwrap()) else { continue };
+        let eyes = face.landmarks[1].x - face.landmarks[0].x;
+        for (turn, far) in Turn::DRAWN.into_iter().flat_map(|turn| [-0.4, 0.4].map(|far| (turn, far))) {
+            for side in [0, 1] {
+                let places = [face.landmarks[side], face.landmarks[side + 3]];
+                let frame = |step: usize| {
+                    let share = (step as f32 - 3.0).clamp(0.0, 8.0) / 8.0;
+                    let moved = slid(&still, share * far * eyes);
+                    noisy(&marked(&moved, places, 6, 28), &mut chance)
+                };
+                let frames: Vec<_> = (0..17).map(frame).collect();
+                tries += 1;
+                passed += usize::from(matches!(play(&pipeline, turn, &frames), Some(Turned::AsAsked(_))));
+            }
+        }
+    }
+    println!("strokes over a sliding photo: {passed} of {tries} pass");
+    assert!(tries >= 30 && passed == 0);
 }

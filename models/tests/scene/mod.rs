@@ -141,6 +141,29 @@ pub(crate) fn noisy(frame: &Frame, chance: &mut Chance) -> Frame {
     Frame::new(frame.width(), frame.height(), rgb).unwrap()
 }
 
+/// The frame slid to the right by so many pixels.
+pub(crate) fn slid(frame: &Frame, right: f32) -> Frame {
+    let (width, height) = (frame.width(), frame.height());
+    let place = |i: u32| pixel(frame, [width, height], (i % width) as f32 - right, (i / width) as f32);
+    Frame::new(width, height, (0..width * height).flat_map(place).collect()).unwrap()
+}
+
+/// Dark upright strokes held before the camera at these places.
+pub(crate) fn marked(frame: &Frame, places: [Point; 2], wide: u32, high: u32) -> Frame {
+    let on = |x: u32, y: u32| {
+        places.iter().any(|p| {
+            (x as f32 - p.x).abs() <= wide as f32 / 2.0 && (y as f32 - p.y).abs() <= high as f32 / 2.0
+        })
+    };
+    let mut rgb = frame.rgb().to_vec();
+    for (i, pixel) in (0..).zip(rgb.as_chunks_mut::<3>().0) {
+        if on(i % frame.width(), i / frame.width()) {
+            *pixel = [20; 3];
+        }
+    }
+    Frame::new(frame.width(), frame.height(), rgb).unwrap()
+}
+
 fn dot(a: [f32; 3], b: [f32; 3]) -> f32 {
     a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 }
