@@ -43,7 +43,10 @@ pub(super) fn erase_slice(
     let erased = erased(connection, row)?;
     let Some((through, now)) = due(connection, row, erased, keep)? else { return Ok(None) };
     let through = through.min(erased + SLICE);
-    let staying = rotations(connection, (row, key), erased..through)?;
+    let (staying, through) = rotations(connection, (row, key), erased..through)?;
+    if through == erased {
+        return Ok(None);
+    }
     let starts = std::iter::once(erased).chain(staying.iter().map(|place| place + 1));
     let ends = staying.iter().copied().chain(std::iter::once(through));
     let going: Vec<(u64, u64)> = starts.zip(ends).collect();
@@ -70,24 +73,31 @@ pub(super) fn erase_slice(
     Ok(Some(through))
 }
 
-/// Where in a range the terminal's key was rotated.
+/// Where in a range the terminal's key was rotated, and up to where the range is sound. What is damaged stays, and all
+/// after it: somebody has to look first. The alarm about it is the slow scan's.
 fn rotations(
     connection: &Connection,
     (row, key): (ChainRow, &BodyKey),
     range: Range<u64>,
-) -> Result<Vec<u64>, JournalError> {
-    let mut found = Vec::new();
+) -> Result<(Vec<u64>, u64), JournalError> {
+    let (mut found, mut sound) = (Vec::new(), range.end);
     rows::for_each_event(connection, row, range.start, |event| {
         if event.sequence.0 >= range.end {
             return Ok(Next::Stop);
         }
-        let sealed = scan::open_body(&event, key)?;
-        if sealed.is_some_and(|sealed| is_rotation(&sealed)) {
-            found.push(event.sequence.0);
+        match scan::open_body(&event, key) {
+            Ok(Some(sealed)) if is_rotation(&sealed) => found.push(event.sequence.0),
+            Ok(_) => {}
+            Err(error @ JournalError::Damaged { .. }) => {
+                tracing::error!(%error, "nothing is erased from here on");
+                sound = event.sequence.0;
+                return Ok(Next::Stop);
+            }
+            Err(error) => return Err(error),
         }
         Ok(Next::Go)
     })?;
-    Ok(found)
+    Ok((found, sound))
 }
 
 /// Whether an event outlives its retention.

@@ -57,6 +57,24 @@ fn only_receipted_events_of_the_age_are_erased_and_the_chain_still_holds() {
 }
 
 #[test]
+fn erasing_stops_before_a_damaged_event_and_work_goes_on() {
+    for (damage, expected) in [(false, 9), (true, 4)] {
+        let dir = tempfile::tempdir().unwrap();
+        let (open, mut sealer) = receipted(dir.path());
+        if damage {
+            let database = rusqlite::Connection::open(dir.path().join("journal.db")).unwrap();
+            let flip =
+                "DROP TRIGGER event_body_only_goes; UPDATE event SET body = zeroblob(40) WHERE seq = 4";
+            database.execute_batch(flip).unwrap();
+        }
+        open.journal.keep(Duration::ZERO).unwrap();
+        assert_eq!(erased(&open), expected, "damaged: {damage}");
+        // Every body below went, what is damaged stays, and the journal takes the next event as before.
+        open.append_and_wait(Epoch(0), vec![sealer.seal()]);
+    }
+}
+
+#[test]
 fn a_rotation_of_the_key_outlives_its_retention() {
     let dir = tempfile::tempdir().unwrap();
     let mut sealer = Sealer::new(1);
