@@ -100,9 +100,9 @@ fn names_of_inspectors_stand_in_the_package_and_nowhere_else() {
     site.world.stop_agent();
     for event in site.events() {
         let text = event.data.to_string();
-        assert!(!text.contains("某某") && !text.contains("4091"), "{text}");
+        assert!(!text.contains("某某") && !text.contains("执-4091"), "{text}");
     }
-    assert!(!read(&package, "events.jsonl").contains("4091"));
+    assert!(!read(&package, "events.jsonl").contains("执-4091"));
 }
 
 #[test]
