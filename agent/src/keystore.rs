@@ -1,6 +1,7 @@
 //! The terminal's secrets in one private file: device key, data keys, and the pepper that enrolment brings.
 //! Never exports a key, never makes a new one where an old one is damaged, never prints any of them.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -8,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use zeroize::Zeroizing;
 use zhenyin_core::ids::{ChainId, Pepper};
-use zhenyin_core::signer::{Seed, SoftwareSigner};
+use zhenyin_core::signer::{Seed, Signer as _, SoftwareSigner};
 
 use crate::data_key::DataKey;
 use crate::durable_file::{self, FileError};
@@ -99,7 +100,10 @@ impl KeyStore {
     /// # Errors
     /// [`KeyStoreError::File`]; the file is as it was then.
     pub fn set_pepper(&mut self, pepper: Pepper) -> Result<(), KeyStoreError> {
-        self.replace(Keys { pepper: Some(pepper), ..self.keys.clone() })
+        self.change(|keys| {
+            keys.pepper = Some(pepper);
+            Ok(())
+        })
     }
 
     /// Makes the key that is to take over from the one that signs now, and gives its public half. Whoever owns the
@@ -108,12 +112,9 @@ impl KeyStore {
     /// # Errors
     /// [`KeyStoreError::RotationWaits`] when one waits already; the file is as it was then.
     pub fn prepare_rotation(&mut self) -> Result<SoftwareSigner, KeyStoreError> {
-        if self.keys.next.is_some() {
-            return Err(KeyStoreError::RotationWaits);
-        }
         let next = Seed::take(&mut fresh()?);
         let signer = SoftwareSigner::from_seed(&next);
-        self.replace(Keys { next: Some(next), ..self.keys.clone() })?;
+        self.change(|keys| keys.next.replace(next).map_or(Ok(()), |_| Err(KeyStoreError::RotationWaits)))?;
         Ok(signer)
     }
 
@@ -128,11 +129,14 @@ impl KeyStore {
     /// # Errors
     /// [`KeyStoreError::NoRotation`], or [`KeyStoreError::File`]; the file is as it was then.
     pub fn take_over(&mut self, chain: ChainId, at: u64) -> Result<(), KeyStoreError> {
-        let mut keys = self.keys.clone();
-        let device = keys.next.take().ok_or(KeyStoreError::NoRotation)?;
-        keys.retired.retain(|retired| retired.chain == chain);
-        keys.retired.push(Retired { chain, at, seed: std::mem::replace(&mut keys.device, device) });
-        self.replace(keys)
+        let known = self.next_signer().ok_or(KeyStoreError::NoRotation)?.public_key();
+        self.change(|keys| {
+            let waits = |next: &mut Seed| SoftwareSigner::from_seed(next).public_key() == known;
+            let device = keys.next.take_if(waits).ok_or(KeyStoreError::NoRotation)?;
+            keys.retired.retain(|retired| retired.chain == chain);
+            keys.retired.push(Retired { chain, at, seed: std::mem::replace(&mut keys.device, device) });
+            Ok(())
+        })
     }
 
     /// The keys that signed in `chain` before, the oldest first, each with the place of the event by which it handed
@@ -173,14 +177,25 @@ impl KeyStore {
     /// # Errors
     /// [`KeyStoreError::File`]; the file is as it was then.
     pub fn set_begun(&mut self, chain: ChainId) -> Result<(), KeyStoreError> {
-        self.replace(Keys { begun: Some(chain), ..self.keys.clone() })
+        self.change(|keys| {
+            keys.begun = Some(chain);
+            Ok(())
+        })
     }
 
     pub fn sealing(&self) -> Sealing {
         Sealing::File
     }
 
-    fn replace(&mut self, keys: Keys) -> Result<(), KeyStoreError> {
+    /// Changes the file as it stands now: since this process has read it, another one may have changed something else.
+    fn change(
+        &mut self,
+        change: impl FnOnce(&mut Keys) -> Result<(), KeyStoreError>,
+    ) -> Result<(), KeyStoreError> {
+        let dir = self.path.parent().expect("the key file stands in a folder");
+        let _lock = Lock::take(dir)?;
+        let mut keys = Self::open(dir)?.keys;
+        change(&mut keys)?;
         durable_file::replace(&self.path, keys.to_text().as_bytes())?;
         self.keys = keys;
         Ok(())
@@ -199,6 +214,25 @@ impl KeyStore {
 }
 
 const FILE: &str = "keys";
+
+/// One process at a time changes the key file; for the moment that it takes, the others wait.
+struct Lock(File);
+
+impl Lock {
+    fn take(dir: &Path) -> Result<Self, FileError> {
+        let path = dir.join("keys.lock");
+        let opened = durable_file::private_options().create(true).truncate(false).open(&path);
+        let locked = opened.and_then(|file| file.lock().map(|()| file));
+        locked.map(Self).map_err(|source| FileError::Io { doing: "lock", path, source })
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // A child that was started at this moment still shares the file: closing ours would not be enough.
+        let _ = self.0.unlock();
+    }
+}
 
 /// First line of the file.
 const FORM: &str = "zhenyin keys v1";
@@ -342,8 +376,6 @@ fn check_of(body: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use zhenyin_core::signer::Signer as _;
-
     use super::*;
 
     fn dir() -> tempfile::TempDir {
@@ -427,6 +459,47 @@ mod tests {
         let store = KeyStore::open(dir.path()).unwrap();
         assert_eq!((retired(&store, one), retired(&store, two)), (vec![], vec![(9, second)]));
         assert_eq!(store.begun(), Some(two));
+    }
+
+    #[test]
+    fn what_another_process_has_changed_meanwhile_stays() {
+        let dir = dir();
+        let chain = ChainId(uuid::Uuid::from_u128(1));
+        let key = |signer: SoftwareSigner| signer.public_key();
+        let open = || KeyStore::open(dir.path()).unwrap();
+        let mut agent = KeyStore::open_or_create(dir.path()).unwrap();
+        let next = key(open().prepare_rotation().unwrap());
+        agent.set_begun(chain).unwrap();
+        assert_eq!((open().next_signer().map(key), open().begun()), (Some(next), Some(chain)));
+        let mut enrolling = open();
+        open().set_pepper(Pepper::new([9; 32])).unwrap();
+        agent.take_over(chain, 7).unwrap();
+        assert_eq!((key(open().signer()), open().retired(chain).len()), (next, 1));
+        assert_eq!(open().pepper().unwrap().expose(), &[9; 32]);
+        let waiting = key(open().prepare_rotation().unwrap());
+        assert!(matches!(enrolling.take_over(chain, 8), Err(KeyStoreError::NoRotation)), "another key waits");
+        assert_eq!((key(open().signer()), open().next_signer().map(key)), (next, Some(waiting)));
+    }
+
+    #[test]
+    fn changes_at_the_same_time_are_all_kept() {
+        const CHANGES: u128 = 12;
+        let dir = dir();
+        let chain = |n| ChainId(uuid::Uuid::from_u128(n));
+        let open = || KeyStore::open(dir.path()).unwrap();
+        KeyStore::open_or_create(dir.path()).unwrap();
+        let (mut rotating, mut beginning) = (open(), open());
+        std::thread::scope(|threads| {
+            threads.spawn(|| {
+                for at in 0..CHANGES {
+                    rotating.prepare_rotation().unwrap();
+                    rotating.take_over(chain(0), at as u64).unwrap();
+                }
+            });
+            threads.spawn(|| (1..=CHANGES).for_each(|n| beginning.set_begun(chain(n)).unwrap()));
+        });
+        assert_eq!(open().retired(chain(0)).len() as u128, CHANGES);
+        assert_eq!(open().begun(), Some(chain(CHANGES)));
     }
 
     #[cfg(unix)]

@@ -12,7 +12,7 @@ use zhenyin_core::time::Now;
 use zhenyin_core::verify::ExportHeader;
 
 use crate::durable_file::{self, FileError};
-use crate::journal::{JournalReader, asides};
+use crate::journal::{self, JournalError, JournalReader, asides};
 use crate::keystore::{KeyStore, KeyStoreError};
 use crate::upstream::{Upstream, UpstreamError};
 
@@ -38,6 +38,8 @@ pub enum TerminalEnrolmentError {
     Authority(#[source] KeyError),
     #[error("witness key is not valid")]
     Witness(#[source] NoteError),
+    #[error("agent is at work with the enrolment that is to be replaced: stop it first")]
+    AtWork(#[source] JournalError),
     #[error("pepper is not 32 bytes")]
     Pepper,
     #[error("pepper cannot be kept")]
@@ -99,6 +101,7 @@ impl TerminalEnrolment {
     /// journal that was set aside, and for a terminal that is given to somebody else.
     ///
     /// # Errors
+    /// [`TerminalEnrolmentError::AtWork`] beside a running agent, before the code is used; else
     /// [`TerminalEnrolmentError`]; the terminal is enrolled as it was before.
     pub async fn obtain_again(
         state: &Path,
@@ -109,7 +112,11 @@ impl TerminalEnrolment {
     ) -> Result<Self, TerminalEnrolmentError> {
         let held = Self::load(state)?;
         let chain = held.grant.chain();
-        let prev = last_receipted(&state.join("journal"), keys, chain);
+        // The grant will name the key that signs now: nobody may rotate it until that is kept.
+        let folder = state.join("journal");
+        durable_file::private_dir(&folder).map_err(TerminalEnrolmentError::File)?;
+        let _idle = journal::lock(&folder).map_err(TerminalEnrolmentError::AtWork)?;
+        let prev = last_receipted(&folder, keys, chain);
         let mut enrolment = exchange(upstream, code, keys, Some((held.grant.terminal(), prev)), now).await?;
         enrolment.replaces = Some(chain);
         let old = std::fs::read(file(state))

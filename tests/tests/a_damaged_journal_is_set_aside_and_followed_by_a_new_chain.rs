@@ -19,6 +19,8 @@ fn a_damaged_journal_is_set_aside_and_followed_by_a_new_chain() {
     let reply = world.perform(&Request::CardRead, |_| None).unwrap();
     assert!(matches!(reply.outcome, Outcome::CardRead { .. }), "{reply:?}");
     let seen = world.until("all receipts", |s| s.events > 2 && s.receipted == s.events).unwrap();
+    let error = format!("{:#}", world.enrol_again().unwrap_err());
+    assert!(error.contains("stop it first"), "a running agent would go on under the old grant: {error}");
     world.stop_agent();
     world.start_agent().expect("control: an undamaged journal starts");
     world.stop_agent();

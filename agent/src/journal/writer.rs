@@ -360,7 +360,7 @@ fn since(begun: Boottime) -> Duration {
 }
 
 /// One writer at a time.
-pub(super) struct Lock(File);
+pub(crate) struct Lock(File);
 
 impl Drop for Lock {
     fn drop(&mut self) {
@@ -369,7 +369,7 @@ impl Drop for Lock {
     }
 }
 
-pub(super) fn lock(dir: &Path) -> Result<Lock, JournalError> {
+pub(crate) fn lock(dir: &Path) -> Result<Lock, JournalError> {
     let path = dir.join("journal.lock");
     let io = |source| FileError::Io { doing: "lock", path: path.clone(), source };
     let file = private_options().create(true).truncate(false).open(&path).map_err(io)?;
