@@ -1,7 +1,7 @@
 //! Starts the whole agent from a config: keys, journal, models, devices, network, local API, event loop.
 //! Never opens a device before everything that can refuse to start has agreed.
 
-mod chain_keys;
+pub(crate) mod chain_keys;
 mod open_journal;
 
 use std::net::SocketAddr;
@@ -123,7 +123,7 @@ impl Agent {
             .name("event-loop".to_owned())
             .spawn(move || EventLoop::new(terminal, adapters, inbox).run())
             .context("event loop cannot be started")?;
-        let scan = start_scan(journal_dir, journal_key, durable.chain, &wakes)?;
+        let scan = start_scan(config.state.clone(), journal_key, durable.chain, &wakes)?;
         tracing::info!(api = %address, "agent is running");
         Ok(Self { wakes, event_loop: Some(event_loop), runtime: Some(runtime), scan: Some(scan), address })
     }
@@ -208,14 +208,14 @@ fn terminal(
 }
 
 fn start_scan(
-    dir: PathBuf,
+    state: PathBuf,
     key: DataKey,
     chain: ChainId,
     wakes: &mpsc::Sender<Wake>,
 ) -> anyhow::Result<Scan> {
     let wakes = wakes.clone();
     let found = move |alarm| drop(wakes.send(Wake::Input(Input::EvidenceDamaged(alarm))));
-    Scan::start(dir, key, chain, found).context("scan of the journal cannot be started")
+    Scan::start(state, key, chain, found).context("scan of the journal cannot be started")
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

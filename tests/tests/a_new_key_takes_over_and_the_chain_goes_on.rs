@@ -13,6 +13,8 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn};
 use axum::response::IntoResponse as _;
+use clap::Parser as _;
+use zhenyin::cli::{Cli, run};
 use zhenyin::durable_file;
 use zhenyin::export::{self, Inspection, Recipients, Selection};
 use zhenyin::journal::{Epoch, Journal, JournalReader, Limits};
@@ -163,6 +165,47 @@ fn a_key_file_from_before_the_rotation_is_refused_right_after_it_too() {
     jws::open(&newest, Form::EVENT, &[first]).unwrap();
     current.back();
     world.start_agent().expect("control: the newest key file goes on");
+}
+
+/// Takes away the bodies at some places, as if their retention had ended; `true` when a scan of the journal alone
+/// finds nothing wrong with that.
+fn erase(world: &World, through: u64, places: std::ops::Range<u64>) -> bool {
+    let journal = world.config.state.join("journal");
+    let database = rusqlite::Connection::open(journal.join("journal.db")).unwrap();
+    let erased = "INSERT INTO erasure SELECT 1, ?1, 1 WHERE NOT EXISTS (SELECT 1 FROM erasure)";
+    database.execute(erased, [through.cast_signed()]).unwrap();
+    let (first, end) = (places.start.cast_signed(), places.end.cast_signed());
+    let change = "UPDATE event SET body = NULL WHERE seq >= ?1 AND seq < ?2";
+    database.execute(change, [first, end]).unwrap();
+    let reader = JournalReader::open(&journal, keys(world).journal_key()).unwrap();
+    reader.verify_all().is_ok()
+}
+
+#[test]
+fn a_rotation_that_is_gone_from_the_erased_part_is_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = World::build(folder.path(), None).unwrap();
+    world.until("all receipts", |status| status.events > 1 && status.receipted == status.events).unwrap();
+    keys(&world).prepare_rotation().unwrap();
+    world.stop_agent();
+    run_until_receipted(&mut world);
+    let chain = TerminalEnrolment::load(&world.config.state).unwrap().grant.chain();
+    let (at, _) = keys(&world).retired(chain)[0];
+    assert!(erase(&world, at + 1, 0..at), "all but the rotation is what retention does");
+    world.start_agent().expect("control: the chain goes on with its rotation");
+    world.stop_agent();
+    assert!(erase(&world, at + 1, at..at + 1), "control: the journal alone does not know what stood there");
+    let verified = run(command(folder.path(), &["journal", "verify"]));
+    let error = format!("{:#}", verified.unwrap_err());
+    assert!(error.contains("the rotation of the key"), "{error}");
+    let error = format!("{:#}", world.start_agent().unwrap_err());
+    assert!(error.contains("is damaged") && error.contains("the rotation of the key"), "{error}");
+}
+
+fn command(folder: &Path, words: &[&str]) -> Cli {
+    let config = folder.join("config.toml");
+    let all = ["zhenyin", "--config", config.to_str().unwrap()].into_iter().chain(words.iter().copied());
+    Cli::try_parse_from(all).unwrap()
 }
 
 /// Of what nobody asked for, the rotations are shown; without one the package does not hold.

@@ -3,12 +3,12 @@
 
 use anyhow::{Context as _, ensure};
 use zhenyin_core::documents::Grant;
-use zhenyin_core::ids::ChainId;
+use zhenyin_core::ids::{ChainId, Sequence};
 use zhenyin_core::jws::{self, Form};
 use zhenyin_core::rotation::{ChainKeys, Handover, Signers, next_key_unverified};
 use zhenyin_core::signer::{PublicKey, Signer as _};
 
-use crate::journal::JournalReader;
+use crate::journal::{JournalError, JournalReader};
 use crate::keystore::KeyStore;
 use crate::known_key::KnownKey;
 
@@ -22,7 +22,8 @@ const OLDER: &str = "the key file is older than the journal: bring the newest on
 /// key file, because the run that made it ended in between, is made up for.
 ///
 /// # Errors
-/// When the key file is of another enrolment or older than the journal, or cannot be written.
+/// When the key file is of another enrolment or older than the journal, or cannot be written; a [`JournalError`] when
+/// a rotation is gone.
 pub(super) fn settle(
     store: &mut KeyStore,
     grant: &Grant,
@@ -33,6 +34,7 @@ pub(super) fn settle(
     if let Some(at) = next.map(|next| handed_over_at(next, reader, size)).transpose()?.flatten() {
         store.take_over(grant.chain(), at).context("the key that has taken over cannot be kept")?;
     }
+    check_rotations(store, grant.chain(), reader)?;
     let keys = of_chain(store, grant)?;
     if let Some(last) = size.checked_sub(1)
         && let Some(sealed) = reader.events(last..size)?.pop().and_then(|event| event.jws)
@@ -61,17 +63,43 @@ pub(super) fn known(store: &KeyStore, chain: ChainId) -> KnownKey {
     KnownKey::new(store.signer(), store.next_signer().into_iter().chain(retired))
 }
 
+/// Every rotation that the key file knows of stands in the journal and can be read: retention never erases one, since
+/// nobody could check without it what the new key signed.
+///
+/// # Errors
+/// [`JournalError::Damaged`] at the first that does not, or what the journal says.
+pub(crate) fn check_rotations(
+    store: &KeyStore,
+    chain: ChainId,
+    reader: &JournalReader,
+) -> Result<(), JournalError> {
+    for (at, next) in handovers(store, chain) {
+        let event = reader.events_of_chain(chain, at..at + 1)?.pop();
+        if event.and_then(|event| next_key_unverified(&event.jws?)) != Some(next) {
+            let what = "the rotation of the key, which never goes, is gone";
+            return Err(JournalError::Damaged { sequence: Sequence(at), what });
+        }
+    }
+    Ok(())
+}
+
+/// Where the chain has handed over, as the key file knows it, and to which key.
+fn handovers(store: &KeyStore, chain: ChainId) -> Vec<(u64, PublicKey)> {
+    let retired = store.retired(chain);
+    let keys = retired.iter().skip(1).map(|(_, signer)| signer.public_key());
+    let keys = keys.chain([store.signer().public_key()]);
+    retired.iter().map(|(at, _)| *at).zip(keys).collect()
+}
+
 fn of_chain(store: &KeyStore, grant: &Grant) -> anyhow::Result<ChainKeys> {
-    let retired = store.retired(grant.chain());
-    let mut keys: Vec<PublicKey> = retired.iter().map(|(_, signer)| signer.public_key()).collect();
-    keys.push(store.signer().public_key());
+    let first = store.retired(grant.chain()).into_iter().next().map(|(_, signer)| signer);
     ensure!(
-        keys.first() == Some(&grant.device_key()),
+        first.unwrap_or_else(|| store.signer()).public_key() == grant.device_key(),
         "the key file is not the one that this terminal was enrolled with: bring that one back, or enrol again \
          with `zhenyin terminal enrol --again --code CODE`"
     );
-    let later = retired.iter().zip(&keys[1..]);
-    let handovers: Vec<_> = later.map(|((at, _), key)| Handover { at: *at, jwk: key.to_jwk() }).collect();
+    let later = handovers(store, grant.chain()).into_iter();
+    let handovers: Vec<_> = later.map(|(at, key)| Handover { at, jwk: key.to_jwk() }).collect();
     ChainKeys::restore(grant.device_key(), &handovers).context("the key file tells no order of its keys")
 }
 

@@ -77,7 +77,15 @@ pub(super) fn open(
         }
     };
     let reader = JournalReader::open(dir, keys.journal_key())?;
-    let chain_keys = chain_keys::settle(keys, &enrolment.grant, &reader, durable.state.frontier.size())?;
+    let settled = chain_keys::settle(keys, &enrolment.grant, &reader, durable.state.frontier.size());
+    let is_damage = |error: &anyhow::Error| error.downcast_ref().is_some_and(JournalError::is_integrity);
+    let chain_keys = match settled {
+        Err(error) if is_damage(&error) => {
+            journal.close();
+            return Err(aside(error));
+        }
+        other => other?,
+    };
     if let Err(error) = verify_head(&durable, &enrolment.grant, &chain_keys) {
         journal.close();
         return Err(aside(error));
@@ -169,19 +177,19 @@ pub(super) struct Scan {
 }
 
 impl Scan {
-    /// `found` is told of damage, once.
+    /// `found` is told of damage below the folder `state`, once.
     ///
     /// # Errors
     /// When the thread cannot be started.
     pub(super) fn start(
-        dir: PathBuf,
+        state: PathBuf,
         key: crate::data_key::DataKey,
         chain: ChainId,
         found: impl FnOnce(LogIntegrityAlarm) + Send + 'static,
     ) -> std::io::Result<Self> {
         let (stop, stopped) = channel();
         let thread = std::thread::Builder::new().name("journal-scan".into()).spawn(move || {
-            if let Some(alarm) = look_until_damaged(&dir, &key, chain, &stopped) {
+            if let Some(alarm) = look_until_damaged(&state, &key, chain, &stopped) {
                 found(alarm);
             }
         })?;
@@ -199,7 +207,7 @@ impl Drop for Scan {
 }
 
 fn look_until_damaged(
-    dir: &Path,
+    state: &Path,
     key: &crate::data_key::DataKey,
     chain: ChainId,
     stopped: &Receiver<()>,
@@ -209,8 +217,14 @@ fn look_until_damaged(
     while pause(next) {
         next = NEXT_SCAN;
         // A pause at every few hundred events leaves the processor to the people at the desk.
-        let scanned = JournalReader::open(dir, key.clone())
-            .and_then(|reader| reader.verify_while(|| pause(Duration::from_millis(1))));
+        let scanned = JournalReader::open(&state.join("journal"), key.clone()).and_then(|reader| {
+            let report = reader.verify_while(|| pause(Duration::from_millis(1)))?;
+            // A key file that cannot be read now is the next start's to judge.
+            if let Ok(keys) = KeyStore::open(&state.join("keys")) {
+                chain_keys::check_rotations(&keys, chain, &reader)?;
+            }
+            Ok(report)
+        });
         match scanned {
             Ok(None) => return None,
             Ok(Some(report)) => tracing::info!(events = report.events, "journal looked through"),

@@ -12,6 +12,7 @@ use zhenyin_core::jws::payload_unverified;
 use zhenyin_core::note::Note;
 use zhenyin_core::verify::{Summary, Verifier};
 
+use crate::agent::chain_keys::check_rotations;
 use crate::client::Client;
 use crate::config::Config;
 use crate::export;
@@ -49,7 +50,12 @@ pub(super) enum JournalCommand {
 pub(super) fn run(command: JournalCommand, config: &Config) -> anyhow::Result<()> {
     match command {
         JournalCommand::Show { last, json } => show(&open(config)?, last, json),
-        JournalCommand::Verify => verify(&open(config)?, &TerminalEnrolment::load(&config.state)?),
+        JournalCommand::Verify => {
+            let (reader, enrolment) = (open(config)?, TerminalEnrolment::load(&config.state)?);
+            let keys = KeyStore::open(&config.state.join("keys"))?;
+            check_rotations(&keys, enrolment.grant.chain(), &reader)?;
+            verify(&reader, &enrolment)
+        }
         JournalCommand::Holds => holds(&open(config)?),
         JournalCommand::Hold { first, last, reason } => {
             let request = HoldRequest { first: Sequence(first), last: Sequence(last), reason };
