@@ -146,12 +146,6 @@ impl KeyStore {
         retired.map(|retired| (retired.at, SoftwareSigner::from_seed(&retired.seed))).collect()
     }
 
-    /// What signs a checkpoint of this size of a chain: the key of the last event in it.
-    pub fn checkpoint_signer(&self, chain: ChainId, size: u64) -> SoftwareSigner {
-        let retired = self.retired(chain).into_iter().find(|(at, _)| size <= at + 1);
-        retired.map_or_else(|| self.signer(), |(_, signer)| signer)
-    }
-
     /// The chain whose journal was begun last: should that journal be gone, it was taken away.
     pub fn begun(&self) -> Option<ChainId> {
         self.keys.begun
@@ -446,8 +440,6 @@ mod tests {
         store.take_over(one, 7).unwrap();
         let mut store = KeyStore::open(dir.path()).unwrap();
         assert_eq!((key(store.signer()), store.next_signer().map(key)), (second, None));
-        let of_size = |size| key(store.checkpoint_signer(one, size));
-        assert_eq!([0, 8, 9].map(of_size), [first, first, second]);
         let retired = |store: &KeyStore, chain| -> Vec<_> {
             store.retired(chain).into_iter().map(|(at, signer)| (at, key(signer))).collect()
         };

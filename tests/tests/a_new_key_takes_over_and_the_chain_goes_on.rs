@@ -55,9 +55,12 @@ impl Before {
     }
 }
 
+fn reader(world: &World) -> JournalReader {
+    JournalReader::open(&world.config.state.join("journal"), keys(world).journal_key()).unwrap()
+}
+
 fn rotations(world: &World) -> usize {
-    let journal = world.config.state.join("journal");
-    let reader = JournalReader::open(&journal, keys(world).journal_key()).unwrap();
+    let reader = reader(world);
     let size = reader.counters().unwrap().size;
     let kinds = reader.events(0..size).unwrap().into_iter();
     kinds.filter(|event| kind_unverified(event.jws.as_ref().unwrap()).unwrap() == "key.rotated.v1").count()
@@ -134,27 +137,28 @@ fn cut(world: &World, size: u64) {
     journal.close();
 }
 
-/// A stopped terminal whose newest event is a rotation, with the key files from before it was asked for and from
-/// after it took over, and the public key that has signed the rotation.
-fn cut_after_the_rotation(folder: &Path) -> (World, [Before; 2], PublicKey) {
+/// A stopped terminal that has so many events after a rotation, with the key files from before it was asked for, from
+/// while it waited and from after it took over, and the public key that has signed the rotation.
+fn cut_after_the_rotation(folder: &Path, after: u64) -> (World, [Before; 3], PublicKey) {
     let mut world = World::build(folder, None).unwrap();
     world.until("all receipts", |status| status.events > 1 && status.receipted == status.events).unwrap();
     let (first, original) = (keys(&world).signer().public_key(), Before::of(&world.config.state));
     keys(&world).prepare_rotation().unwrap();
+    let waiting = Before::of(&world.config.state);
     world.stop_agent();
     run_until_receipted(&mut world);
     let chain = TerminalEnrolment::load(&world.config.state).unwrap().grant.chain();
     let (at, _) = keys(&world).retired(chain)[0];
     let current = Before::of(&world.config.state);
     world.cut_network();
-    cut(&world, at + 1);
-    (world, [original, current], first)
+    cut(&world, at + 1 + after);
+    (world, [original, waiting, current], first)
 }
 
 #[test]
 fn a_key_file_from_before_the_rotation_is_refused_right_after_it_too() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut world, [original, current], first) = cut_after_the_rotation(folder.path());
+    let (mut world, [original, _, current], first) = cut_after_the_rotation(folder.path(), 0);
     original.back();
     let error = format!("{:#}", world.start_agent().unwrap_err());
     assert!(error.contains("older than the journal"), "{error}");
@@ -202,6 +206,35 @@ fn a_rotation_that_is_gone_from_the_erased_part_is_damage() {
     assert!(error.contains("is damaged") && error.contains("the rotation of the key"), "{error}");
 }
 
+/// The rotation is durable, and the key file could not be written: the disk was full, or the machine stopped.
+#[test]
+fn an_export_beside_an_unsettled_key_file_is_signed_by_the_key_that_has_taken_over() {
+    let folder = tempfile::tempdir().unwrap();
+    for after in [0, 1] {
+        let folder = folder.path().join(after.to_string());
+        std::fs::create_dir(&folder).unwrap();
+        let (world, [original, waiting, current], first) = cut_after_the_rotation(&folder, after);
+        let export = |name: &str| {
+            let package = folder.join(name);
+            run(command(&folder, &["export", package.to_str().unwrap()])).map(|()| package)
+        };
+        for (name, file) in [("waiting", &waiting), ("current", &current)] {
+            file.back();
+            let summary = zhenyin_verify::verify(&export(name).unwrap(), 2).unwrap().summary;
+            assert_eq!(summary.events, reader(&world).counters().unwrap().size, "{name} {after}");
+        }
+        waiting.back();
+        assert_eq!(signs(&world), first.key_id(), "an export settles nothing");
+        // Control: what the key file calls the terminal's key has not signed the newest event.
+        let package = folder.join("control");
+        write_signed_by_the_key_file(&world, Selection::default(), &package);
+        assert_eq!(zhenyin_verify::verify(&package, 2).is_err(), after > 0);
+        original.back();
+        let error = format!("{:#}", export("original").unwrap_err());
+        assert!(error.contains("older than the journal"), "{error}");
+    }
+}
+
 fn command(folder: &Path, words: &[&str]) -> Cli {
     let config = folder.join("config.toml");
     let all = ["zhenyin", "--config", config.to_str().unwrap()].into_iter().chain(words.iter().copied());
@@ -210,21 +243,9 @@ fn command(folder: &Path, words: &[&str]) -> Cli {
 
 /// Of what nobody asked for, the rotations are shown; without one the package does not hold.
 fn a_selection_shows_every_rotation(world: &World, folder: &Path) {
-    let state = &world.config.state;
-    let (keys, enrolment) = (keys(world), TerminalEnrolment::load(state).unwrap());
-    let reader = JournalReader::open(&state.join("journal"), keys.journal_key()).unwrap();
-    let (chain, header) = (enrolment.grant.chain(), enrolment.export_header());
     let nothing = Selection { kinds: vec!["nothing.of".to_owned()], ..Selection::default() };
-    let inspection = Inspection {
-        selection: nothing,
-        inspectors: Vec::new(),
-        at: WallTime(1),
-        opened: None,
-        checkpoint: export::checkpoint(&reader, &header.origin, &keys.signer()).unwrap(),
-        recipients: Recipients::default(),
-    };
     let package = folder.join("selection");
-    export::write(&reader, chain, &header, &inspection, &package).unwrap();
+    write_signed_by_the_key_file(world, nothing, &package);
     assert_eq!(zhenyin_verify::verify(&package, 2).unwrap().shown, 2);
     for file in ["events.jws", "events.jsonl"] {
         let lines = std::fs::read_to_string(package.join(file)).unwrap();
@@ -232,6 +253,21 @@ fn a_selection_shows_every_rotation(world: &World, folder: &Path) {
     }
     let error = zhenyin_verify::verify(&package, 2).unwrap_err();
     assert!(matches!(error, PackageError::Chain(Fault::Checkpoint { .. })), "{error:?}");
+}
+
+/// A package whose checkpoint is signed by what the key file calls the terminal's key.
+fn write_signed_by_the_key_file(world: &World, selection: Selection, package: &Path) {
+    let enrolment = TerminalEnrolment::load(&world.config.state).unwrap();
+    let (reader, header) = (reader(world), enrolment.export_header());
+    let inspection = Inspection {
+        selection,
+        inspectors: Vec::new(),
+        at: WallTime(1),
+        opened: None,
+        checkpoint: export::checkpoint(&reader, &header.origin, &keys(world).signer()).unwrap(),
+        recipients: Recipients::default(),
+    };
+    export::write(&reader, enrolment.grant.chain(), &header, &inspection, package).unwrap();
 }
 
 /// Questions of locked cards are asked beside the chain: by the old key until the upstream has the rotation.

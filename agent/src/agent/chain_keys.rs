@@ -6,7 +6,7 @@ use zhenyin_core::documents::Grant;
 use zhenyin_core::ids::{ChainId, Sequence};
 use zhenyin_core::jws::{self, Form};
 use zhenyin_core::rotation::{ChainKeys, Handover, Signers, next_key_unverified};
-use zhenyin_core::signer::{PublicKey, Signer as _};
+use zhenyin_core::signer::{PublicKey, Signer as _, SoftwareSigner};
 
 use crate::journal::{JournalError, JournalReader};
 use crate::keystore::KeyStore;
@@ -30,12 +30,46 @@ pub(super) fn settle(
     reader: &JournalReader,
     size: u64,
 ) -> anyhow::Result<ChainKeys> {
-    let next = store.next_signer().map(|signer| signer.public_key());
-    if let Some(at) = next.map(|next| handed_over_at(next, reader, size)).transpose()?.flatten() {
+    let Agreed { keys, taken_over } = agree(store, grant, reader, size)?;
+    if let Some(at) = taken_over {
         store.take_over(grant.chain(), at).context("the key that has taken over cannot be kept")?;
     }
+    Ok(keys)
+}
+
+/// What signs a checkpoint of all that the journal holds, where the agent does not: the key of the newest event, even
+/// if the key file does not know yet that it has taken over. Changes nothing.
+///
+/// # Errors
+/// As [`settle`]; and when the chain of the grant has not begun.
+pub(crate) fn checkpoint_signer(
+    store: &KeyStore,
+    grant: &Grant,
+    reader: &JournalReader,
+) -> anyhow::Result<SoftwareSigner> {
+    ensure!(
+        reader.chains()?.last().is_some_and(|(chain, _)| *chain == grant.chain()),
+        "the new chain of this terminal has not begun: start the agent first"
+    );
+    let size = reader.counters()?.size;
+    let key = agree(store, grant, reader, size)?.keys.of_checkpoint(size);
+    let retired = store.retired(grant.chain()).into_iter().map(|(_, signer)| signer);
+    let mut held = retired.chain(store.next_signer()).chain([store.signer()]);
+    held.find(|signer| signer.public_key() == key).context("the key file lacks the key of the newest event")
+}
+
+/// What journal and key file agree on.
+struct Agreed {
+    keys: ChainKeys,
+    /// Where the key that waits in the key file has taken over already.
+    taken_over: Option<u64>,
+}
+
+fn agree(store: &KeyStore, grant: &Grant, reader: &JournalReader, size: u64) -> anyhow::Result<Agreed> {
     check_rotations(store, grant.chain(), reader)?;
-    let keys = of_chain(store, grant)?;
+    let next = store.next_signer().map(|signer| signer.public_key());
+    let taken_over = next.map(|next| handed_over_at(next, reader, size)).transpose()?.flatten();
+    let keys = of_chain(store, grant, taken_over.zip(next))?;
     if let Some(last) = size.checked_sub(1)
         && let Some(sealed) = reader.events(last..size)?.pop().and_then(|event| event.jws)
     {
@@ -43,7 +77,7 @@ pub(super) fn settle(
         // A rotation is still signed by the key before it: its signature bears out a file that does not know the next.
         ensure!(next_key_unverified(&sealed).is_none_or(|next| next == keys.newest()), OLDER);
     }
-    Ok(keys)
+    Ok(Agreed { keys, taken_over })
 }
 
 /// Every private key that the chain may still ask for.
@@ -91,14 +125,18 @@ fn handovers(store: &KeyStore, chain: ChainId) -> Vec<(u64, PublicKey)> {
     retired.iter().map(|(at, _)| *at).zip(keys).collect()
 }
 
-fn of_chain(store: &KeyStore, grant: &Grant) -> anyhow::Result<ChainKeys> {
+fn of_chain(
+    store: &KeyStore,
+    grant: &Grant,
+    taken_over: Option<(u64, PublicKey)>,
+) -> anyhow::Result<ChainKeys> {
     let first = store.retired(grant.chain()).into_iter().next().map(|(_, signer)| signer);
     ensure!(
         first.unwrap_or_else(|| store.signer()).public_key() == grant.device_key(),
         "the key file is not the one that this terminal was enrolled with: bring that one back, or enrol again \
          with `zhenyin terminal enrol --again --code CODE`"
     );
-    let later = handovers(store, grant.chain()).into_iter();
+    let later = handovers(store, grant.chain()).into_iter().chain(taken_over);
     let handovers: Vec<_> = later.map(|(at, key)| Handover { at, jwk: key.to_jwk() }).collect();
     ChainKeys::restore(grant.device_key(), &handovers).context("the key file tells no order of its keys")
 }

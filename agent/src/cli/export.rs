@@ -14,6 +14,7 @@ use zhenyin_core::inspection::{
 use zhenyin_core::note::Note;
 use zhenyin_core::time::WallTime;
 
+use crate::agent::chain_keys;
 use crate::client::{Client, ClientError};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -85,7 +86,7 @@ pub(super) fn run(command: ExportCommand, config: &Config) -> anyhow::Result<()>
     let (opened, checkpoint) = match &recorder {
         Some(recorder) => (Some(recorder.open.opened), Note::parse(&recorder.open.checkpoint)?),
         None => {
-            let signer = keys.checkpoint_signer(enrolment.grant.chain(), reader.counters()?.size);
+            let signer = chain_keys::checkpoint_signer(&keys, &enrolment.grant, &reader)?;
             (None, export::checkpoint(&reader, &header.origin, &signer)?)
         }
     };
