@@ -116,7 +116,8 @@ fn code_hash(code: &str) -> [u8; 32] {
 }
 
 /// The newest head that was cosigned of the terminal's last chain: so that a terminal which has lost its own receipts,
-/// or shows an old one, begins anew and leaves nothing out. What it says for itself is only compared.
+/// or shows an old one, begins anew and leaves nothing out. What it says for itself is only compared. A chain since then
+/// of which nothing was cosigned is nothing to hang from, and an alarm.
 fn previous(
     store: &dyn Store,
     keys: &Keys,
@@ -127,9 +128,22 @@ fn previous(
     if let Some(said) = said {
         compare(store, keys, terminal, said, now)?;
     }
-    let Some(chain) = store.newest_chain(terminal)? else { return Ok(None) };
-    let newest = store.newest_receipt(chain)?.ok_or(StoreError::Damaged("receipt"))?;
-    Ok(Some(head_of(chain, &newest)?))
+    for granted in store.granted(terminal)? {
+        match &granted.newest_receipt {
+            Some(newest) => return Ok(Some(head_of(granted.chain, newest)?)),
+            None => without_receipt(store, granted.chain, now)?,
+        }
+    }
+    Ok(None)
+}
+
+/// What a chain holds of which nothing ever came here may be lost with it, and no later chain names it: kept as an
+/// alarm, once.
+fn without_receipt(store: &dyn Store, chain: ChainId, now: WallTime) -> Result<(), RegistryError> {
+    tracing::warn!(%chain, "terminal is enrolled again, and of this chain of it nothing ever came");
+    let (held, found) = (String::new(), "no receipt".to_owned());
+    let kind = "chain_without_receipt".to_owned();
+    Ok(store.add_alarm(&Alarm { chain, kind, sequence: 0, held, found }, now)?)
 }
 
 /// A head that this witness has not signed is nothing to hang a chain from, and nothing to refuse a terminal for: it
@@ -190,4 +204,40 @@ fn grant_content(
         witness: Some(keys.witness_key.to_string()),
         authority: Some(keys.authority.public_key().to_jwk()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use zhenyin_core::documents::PolicyContent;
+    use zhenyin_core::signer::{Seed, SoftwareSigner};
+
+    use super::*;
+    use crate::store::{Document, EmbeddedStore};
+
+    /// The clock of the upstream goes back between two grants, and the identifiers with it.
+    #[test]
+    fn the_newest_chain_is_the_one_granted_last_whatever_the_clock_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = Keys::load(folder.path(), "witness.example/upstream").unwrap();
+        let store = EmbeddedStore::open(&folder.path().join("store.db")).unwrap();
+        let policy = PolicyContent::new(1, WallTime(0), WallTime(1_000_000));
+        let token =
+            zhenyin_core::documents::Policy::seal(&policy, &keys.authority).unwrap().token().to_owned();
+        store.add_document(POLICY, &Document { serial: 1, token }).unwrap();
+        let terminal = TerminalId(Uuid::from_u128(7));
+        let device = SoftwareSigner::from_seed(&Seed::take(&mut [1; 32]));
+        let chains = [3_000_000, 1_000_000, 2_000_000].map(|ms| {
+            let now = WallTime(ms);
+            let info = TerminalInfo { terminal: Some(terminal), ..TerminalInfo::default() };
+            let code = mint_code(&store, &info, now).unwrap();
+            let request = EnrolmentRequest::new(&code, None, now, &device).unwrap();
+            let answer = enrol(&store, &keys, &request, now).unwrap();
+            Grant::open(&answer.grant, keys.authority.public_key()).unwrap().chain()
+        });
+        let mut listed: Vec<_> =
+            store.granted(terminal).unwrap().iter().map(|granted| granted.chain).collect();
+        listed.reverse();
+        assert_eq!(listed, chains);
+        assert!(chains[0] > chains[1], "control: by its identifier the first one is the newest");
+    }
 }

@@ -8,8 +8,8 @@ mod rows;
 pub(crate) use embedded::EmbeddedStore;
 pub(crate) use postgres::PostgresStore;
 pub(crate) use rows::{
-    Acknowledgement, Advance, ChainRow, ChainRowError, CodeRow, Document, KeptEvent, NewCode, NewEvent,
-    NewGap, UsedCode,
+    Acknowledgement, Advance, ChainRow, ChainRowError, CodeRow, Document, Granted, KeptEvent, NewCode,
+    NewEvent, NewGap, UsedCode,
 };
 pub use rows::{Alarm, Counts, Gap, TerminalRow};
 
@@ -77,8 +77,8 @@ pub(crate) trait Store: Send + Sync + fmt::Debug {
 
     fn newest_receipt(&self, chain: ChainId) -> Result<Option<String>, StoreError>;
 
-    /// The newest chain of a terminal of which there is a receipt.
-    fn newest_chain(&self, terminal: TerminalId) -> Result<Option<ChainId>, StoreError>;
+    /// The chains of a terminal and their newest receipts, the one that was granted last first.
+    fn granted(&self, terminal: TerminalId) -> Result<Vec<Granted>, StoreError>;
 
     /// Keeps an alarm; the same one again changes nothing.
     fn add_alarm(&self, alarm: &Alarm, at: WallTime) -> Result<(), StoreError>;

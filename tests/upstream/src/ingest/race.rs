@@ -17,7 +17,7 @@ use zhenyin_core::time::{Boottime, ClockTrust, Now};
 use super::*;
 use crate::audit::{AuditError, Audited, audit};
 use crate::store::{
-    Acknowledgement, CodeRow, Counts, Document, Gap, KeptEvent, NewCode, TerminalRow, UsedCode,
+    Acknowledgement, CodeRow, Counts, Document, Gap, Granted, KeptEvent, NewCode, TerminalRow, UsedCode,
 };
 
 const NOW: WallTime = WallTime(1_777_593_600_000);
@@ -206,8 +206,8 @@ impl Store for MemoryStore {
     fn seen(&self, _: ChainId, _: WallTime) -> Result<(), StoreError> {
         Ok(())
     }
-    fn newest_chain(&self, _: TerminalId) -> Result<Option<ChainId>, StoreError> {
-        Ok(Some(self.chain))
+    fn granted(&self, _: TerminalId) -> Result<Vec<Granted>, StoreError> {
+        Ok(Vec::new())
     }
     fn add_alarm(&self, _: &Alarm, _: WallTime) -> Result<(), StoreError> {
         Ok(())

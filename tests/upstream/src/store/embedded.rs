@@ -13,8 +13,8 @@ use zhenyin_core::ids::{ChainId, TerminalId};
 use zhenyin_core::time::WallTime;
 
 use super::{
-    Acknowledgement, Advance, Alarm, ChainRow, CodeRow, Counts, Document, Gap, KeptEvent, NewCode, Store,
-    StoreError, TerminalRow, UsedCode,
+    Acknowledgement, Advance, Alarm, ChainRow, CodeRow, Counts, Document, Gap, Granted, KeptEvent, NewCode,
+    Store, StoreError, TerminalRow, UsedCode,
 };
 use crate::registry::TerminalInfo;
 
@@ -22,10 +22,11 @@ use crate::registry::TerminalInfo;
 const SQLITE_NEEDED: i32 = 3_051_003;
 const APPLICATION_ID: i32 = 0x7a75_7001;
 /// What makes each version of the schema out of the one before.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("embedded/001_chains.sql"),
     include_str!("embedded/002_life.sql"),
     include_str!("embedded/003_handovers.sql"),
+    include_str!("embedded/004_granted.sql"),
 ];
 
 /// One connection; every change is one transaction that is on disk before it returns.
@@ -106,13 +107,8 @@ impl Store for EmbeddedStore {
         self.read(|db| Ok(db.query_row(query, [chain.to_string()], |row| row.get(0)).optional()?))
     }
 
-    fn newest_chain(&self, terminal: TerminalId) -> Result<Option<ChainId>, StoreError> {
-        // Identifiers begin with the time at which they were given.
-        let query = "SELECT id FROM chain WHERE terminal = ?1
-                     AND EXISTS (SELECT 1 FROM receipt WHERE receipt.chain = chain.id) ORDER BY id DESC LIMIT 1";
-        let id: Option<String> =
-            self.read(|db| Ok(db.query_row(query, [terminal.to_string()], |row| row.get(0)).optional()?))?;
-        id.map(|id| id.parse().map(ChainId).map_err(|_| StoreError::Damaged("chain id"))).transpose()
+    fn granted(&self, terminal: TerminalId) -> Result<Vec<Granted>, StoreError> {
+        self.read(|db| chains::granted(db, terminal))
     }
 
     fn add_alarm(&self, alarm: &Alarm, at: WallTime) -> Result<(), StoreError> {

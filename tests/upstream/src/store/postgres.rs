@@ -16,8 +16,8 @@ use zhenyin_core::ids::{ChainId, TerminalId};
 use zhenyin_core::time::WallTime;
 
 use super::{
-    Acknowledgement, Advance, Alarm, ChainRow, CodeRow, Counts, Document, Gap, KeptEvent, NewCode, Store,
-    StoreError, TerminalRow, UsedCode,
+    Acknowledgement, Advance, Alarm, ChainRow, CodeRow, Counts, Document, Gap, Granted, KeptEvent, NewCode,
+    Store, StoreError, TerminalRow, UsedCode,
 };
 use links::Links;
 use rows::{Columns, count, number};
@@ -98,12 +98,11 @@ impl Store for PostgresStore {
         Ok(row.map(|row| row.try_get(0)).transpose()?)
     }
 
-    fn newest_chain(&self, terminal: TerminalId) -> Result<Option<ChainId>, StoreError> {
-        // Identifiers begin with the time at which they were given.
-        let query = "SELECT id FROM chain WHERE terminal = $1
-                     AND EXISTS (SELECT 1 FROM receipt WHERE receipt.chain = chain.id) ORDER BY id DESC LIMIT 1";
-        let row = self.links.with(|link| link.maybe(query, &[&terminal.0]))?;
-        Ok(row.map(|row| row.try_get(0)).transpose()?.map(ChainId))
+    fn granted(&self, terminal: TerminalId) -> Result<Vec<Granted>, StoreError> {
+        let query =
+            "SELECT id, (SELECT note FROM receipt WHERE receipt.chain = chain.id ORDER BY size DESC LIMIT 1)
+                     FROM chain WHERE terminal = $1 ORDER BY granted DESC";
+        self.links.with(|link| link.all(query, &[&terminal.0]))?.iter().map(rows::granted).collect()
     }
 
     fn add_alarm(&self, alarm: &Alarm, at: WallTime) -> Result<(), StoreError> {

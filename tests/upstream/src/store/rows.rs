@@ -36,6 +36,14 @@ pub struct Gap {
     pub to: String,
 }
 
+/// A chain that a terminal was granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Granted {
+    pub(crate) chain: ChainId,
+    /// `None` while nothing of it was ever cosigned.
+    pub(crate) newest_receipt: Option<String>,
+}
+
 /// One chain in the list of terminals.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TerminalRow {

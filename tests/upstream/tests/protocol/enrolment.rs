@@ -1,11 +1,12 @@
 //! Enrolment, signed documents and the admin side, through HTTP.
 //! Never a sleep: everything is done when it is answered.
 
+use reference_upstream::Upstream;
 use serde_json::json;
 use zhenyin_core::documents::{
     EnrolmentAnswer, EnrolmentRequest, Grant, Policy, PolicyContent, PreviousChain,
 };
-use zhenyin_core::ids::TerminalId;
+use zhenyin_core::ids::{ChainId, TerminalId};
 use zhenyin_core::signer::Signer as _;
 use zhenyin_core::time::WallTime;
 
@@ -70,7 +71,7 @@ fn a_new_chain_hangs_from_the_newest_cosigned_head() {
         };
         let alarms = || upstream.alarms().unwrap().len();
         let check = |said: Option<&PreviousChain>, alarmed: usize| {
-            let before = alarms();
+            let (before, silent) = (alarms(), silent(&upstream).len());
             let answer = ask(said);
             assert_eq!(answer.status, 200, "{said:?}: {}", String::from_utf8_lossy(&answer.body));
             let answer: EnrolmentAnswer = serde_json::from_slice(&answer.body).unwrap();
@@ -81,7 +82,8 @@ fn a_new_chain_hangs_from_the_newest_cosigned_head() {
                 "{said:?}"
             );
             assert_ne!(grant.chain(), newest.chain);
-            assert_eq!(alarms() - before, alarmed, "{said:?}");
+            let without_receipt = self::silent(&upstream).len() - silent;
+            assert_eq!(alarms() - before - without_receipt, alarmed, "{said:?}");
         };
         // Its own newest receipt, an older one, and none at all because the newest one was lost.
         check(Some(&newest), 0);
@@ -93,13 +95,47 @@ fn a_new_chain_hangs_from_the_newest_cosigned_head() {
         check(Some(&PreviousChain { root: older.root.clone(), ..newest.clone() }), 1);
         let elsewhere = TerminalId(uuid::Uuid::from_u128(7));
         check(Some(&PreviousChain { chain: zhenyin_core::ids::ChainId(elsewhere.0), ..newest.clone() }), 1);
-        assert_eq!(upstream.alarms().unwrap()[0].kind, "previous_unknown");
+        let kinds = upstream.alarms().unwrap().into_iter().map(|alarm| alarm.kind);
+        assert_eq!(kinds.filter(|kind| kind == "previous_unknown").count(), 4);
 
         // Of a chain of another terminal nothing hangs here, and a terminal without a chain begins at nothing.
         let stranger = Device::enrol(&upstream, 3);
         let foreign = PreviousChain { chain: stranger.chain.grant().chain(), ..newest.clone() };
         assert_eq!(ask(Some(&foreign)).status, 400);
         assert_eq!(stranger.chain.grant().content().prev, None);
+    });
+}
+
+/// Chains that an alarm says nothing ever came of.
+fn silent(upstream: &Upstream) -> Vec<ChainId> {
+    let alarms = upstream.alarms().unwrap().into_iter();
+    alarms.filter(|alarm| alarm.kind == "chain_without_receipt").map(|alarm| alarm.chain).collect()
+}
+
+/// A terminal worked behind a broken link and was enrolled again: what it recorded there is named by no later chain.
+#[test]
+fn a_chain_of_which_nothing_ever_came_is_an_alarm_when_the_next_is_granted() {
+    everywhere(|place| {
+        let upstream = place.start();
+        let mut first = Device::enrol(&upstream, 1);
+        first.heartbeats(3);
+        first.drain(upstream.addr(), 0);
+        let terminal = first.chain.grant().terminal();
+        let again = || {
+            let info = reference_upstream::TerminalInfo { terminal: Some(terminal), ..info() };
+            let code = upstream.mint_code(&info).unwrap();
+            let answer = post(upstream.addr(), "/v1/enrolments", &wish(&code, 2, None));
+            let answer: EnrolmentAnswer = serde_json::from_slice(&answer.body).unwrap();
+            Grant::open(&answer.grant, upstream.authority_key()).unwrap()
+        };
+        let second = again();
+        assert_eq!(silent(&upstream), [], "control: the chain before has a receipt");
+        let third = again();
+        assert_eq!(silent(&upstream), [second.chain()]);
+        let fourth = again();
+        assert_eq!(silent(&upstream), [second.chain(), third.chain()], "each of them, once");
+        let hangs_from = |grant: &Grant| grant.content().prev.as_ref().map(|prev| prev.chain);
+        assert_eq!(hangs_from(&fourth), Some(first.chain.grant().chain()));
     });
 }
 

@@ -5,13 +5,13 @@ use std::ops::Range;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 use zhenyin_core::documents::Grant;
-use zhenyin_core::ids::ChainId;
+use zhenyin_core::ids::{ChainId, TerminalId};
 use zhenyin_core::merkle::{CompactRange, Hash};
 use zhenyin_core::time::WallTime;
 
 use crate::life::Life;
 use crate::store::rows::handovers_of;
-use crate::store::{Acknowledgement, Advance, ChainRow, KeptEvent, StoreError};
+use crate::store::{Acknowledgement, Advance, ChainRow, Granted, KeptEvent, StoreError};
 
 pub(super) fn load(db: &Connection, chain: ChainId) -> Result<Option<ChainRow>, StoreError> {
     let query = "SELECT grant_jws, frontier, last_leaf, agent, last_event_ms, running, handovers FROM chain WHERE id = ?1";
@@ -38,8 +38,8 @@ pub(super) fn load(db: &Connection, chain: ChainId) -> Result<Option<ChainRow>, 
 pub(super) fn insert(tx: &Transaction<'_>, grant: &Grant) -> Result<(), StoreError> {
     let content = grant.content();
     tx.execute(
-        "INSERT INTO chain(id, terminal, institution, department, grant_jws, frontier, last_leaf)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT INTO chain(id, terminal, institution, department, grant_jws, frontier, last_leaf, granted)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, (SELECT coalesce(max(granted), 0) + 1 FROM chain))",
         params![
             grant.chain().to_string(),
             grant.terminal().to_string(),
@@ -51,6 +51,22 @@ pub(super) fn insert(tx: &Transaction<'_>, grant: &Grant) -> Result<(), StoreErr
         ],
     )?;
     Ok(())
+}
+
+/// The chains of a terminal, the one that was granted last first.
+pub(super) fn granted(db: &Connection, terminal: TerminalId) -> Result<Vec<Granted>, StoreError> {
+    let mut rows = db.prepare_cached(
+        "SELECT id, (SELECT note FROM receipt WHERE receipt.chain = chain.id ORDER BY size DESC LIMIT 1)
+         FROM chain WHERE terminal = ?1 ORDER BY granted DESC",
+    )?;
+    let read = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get(1)?));
+    rows.query_map([terminal.to_string()], read)?
+        .map(|row| {
+            let (id, newest_receipt) = row?;
+            let chain = id.parse().map(ChainId).map_err(|_| StoreError::Damaged("chain id"))?;
+            Ok(Granted { chain, newest_receipt })
+        })
+        .collect()
 }
 
 /// Stored events of a range, in order.

@@ -11,7 +11,7 @@ use super::links::Value;
 use crate::life::Life;
 use crate::registry::TerminalInfo;
 use crate::store::rows::{NewGap, handovers_of};
-use crate::store::{Advance, Alarm, ChainRow, CodeRow, Gap, KeptEvent, StoreError, TerminalRow};
+use crate::store::{Advance, Alarm, ChainRow, CodeRow, Gap, Granted, KeptEvent, StoreError, TerminalRow};
 
 pub(super) fn number(value: u64) -> Result<i64, StoreError> {
     i64::try_from(value).map_err(|_| StoreError::Damaged("a number above 2^63"))
@@ -19,6 +19,10 @@ pub(super) fn number(value: u64) -> Result<i64, StoreError> {
 
 pub(super) fn count(row: &Row, column: usize) -> Result<u64, StoreError> {
     u64::try_from(row.try_get::<_, i64>(column)?).map_err(|_| StoreError::Damaged("a number below zero"))
+}
+
+pub(super) fn granted(row: &Row) -> Result<Granted, StoreError> {
+    Ok(Granted { chain: ChainId(row.try_get(0)?), newest_receipt: row.try_get(1)? })
 }
 
 pub(super) fn chain(row: &Row) -> Result<ChainRow, StoreError> {

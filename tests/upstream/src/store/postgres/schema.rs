@@ -5,7 +5,8 @@ use super::links::Link;
 use crate::store::StoreError;
 
 /// What makes each version of the schema out of the one before.
-const MIGRATIONS: [&str; 2] = [include_str!("001_chains.sql"), include_str!("002_handovers.sql")];
+const MIGRATIONS: [&str; 3] =
+    [include_str!("001_chains.sql"), include_str!("002_handovers.sql"), include_str!("003_granted.sql")];
 /// Key of the advisory lock under which processes change tables: one after the other.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(7665020)";
 
