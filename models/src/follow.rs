@@ -52,15 +52,14 @@ impl Follower {
     }
 
     /// Whether what the nose was in the first frame is in the last one where it was followed to, and not where it would
-    /// be on a plane through eyes and mouth, which must be there: regular patterns, such as those of print, and what
-    /// lies over a picture lead a follower astray. `None` when it cannot be told.
+    /// be on a plane through eyes and mouth: regular patterns, such as those of print, lead a follower astray. `None` when
+    /// it cannot be told, or the eyes are not there any more.
     pub(crate) fn stands_out(&self) -> Option<bool> {
         let (first, last) = (self.first.as_ref()?, self.last.as_ref()?);
         let plane = homography(&corners(&first.points), &corners(&last.points))?;
-        for corner in CORNERS {
-            let before = first.sizes[0].window(first.points[corner]);
-            let unlike = unlike(&before, &last.shown(&plane, first.points[corner], NOWHERE)?);
-            if unlike > ALIKE * own(&before) {
+        for &eye in &first.points[..2] {
+            let before = first.sizes[0].window(eye);
+            if unlike(&before, &last.shown(&plane, eye, NOWHERE)?) > ALIKE * own(&before) {
                 return None;
             }
         }
@@ -280,8 +279,8 @@ const MOST_ASIDE: f32 = 0.7;
 /// Eye distances of a corner beside that.
 const MOST_APART: f32 = 0.2;
 const NOWHERE: Point = Point { x: 0.0, y: 0.0 };
-/// Most that a corner may differ from what it was, over what is in its window.
-const ALIKE: f32 = 0.6;
+/// Most that an eye may differ from what it was, over what is in its window; a mouth may speak.
+const ALIKE: f32 = 0.5;
 /// Of the difference on the plane, where the nose was followed to.
 const CLEARLY: f32 = 0.7;
 /// Eyes and corners of the mouth.
