@@ -30,7 +30,7 @@ use zhenyin_core::verify::{ExportHeader, Summary};
 use zhenyin_verify::PackageError;
 
 use crate::journal::{JournalError, JournalReader, Receipt};
-use package::Package;
+use package::{Package, Sealed};
 use report::Page;
 use source::Source;
 
@@ -115,7 +115,8 @@ pub fn checkpoint(reader: &JournalReader, origin: &str, signer: &dyn Signer) -> 
 /// Writes what an inspection asks for of `chain` to the new folder, or the new encrypted archive, `path`.
 ///
 /// # Errors
-/// [`ExportError`]; what was written of a folder until then stays, for a look, of an archive nothing does.
+/// [`ExportError`]; what was written of a folder until then stays, for a look and without its list, so that nobody takes
+/// it for a package; of an archive nothing stays.
 pub fn write(
     reader: &JournalReader,
     chain: ChainId,
@@ -162,9 +163,7 @@ pub fn write(
     };
     package.put("report.html", &page.html())?;
     package.put("readme_zh_en.txt", report::README)?;
-    let digest = package.seal()?;
-    let receipt = receipt::text(&page, &digest);
-    package.put_unlisted("receipt.txt", &receipt)?;
+    let Sealed { digest, receipt } = package.seal(|digest| receipt::text(&page, digest))?;
     package.finish()?;
     Ok(Exported { size, shown: totals.shown.events, receipts: receipts.len(), digest, receipt })
 }

@@ -35,7 +35,7 @@ pub use self::error::JournalError;
 pub use self::reader::{Counters, JournalReader, Receipt, StoredEvent};
 pub use self::retention::Hold;
 pub use self::scan::ScanReport;
-pub(crate) use self::writer::lock;
+pub(crate) use self::writer::{at_work, lock};
 use crate::data_key::DataKey;
 
 /// Counts the failures of the journal. An append says under which epoch its event was sealed, so that what was

@@ -42,6 +42,10 @@ impl Site {
         if let Some(address) = self.world.address() {
             fs::write(&config, text.replace("127.0.0.1:0", &address.to_string()))?;
         }
+        self.export_with(&config, name, more)
+    }
+
+    fn export_with(&self, config: &Path, name: &str, more: &[&str]) -> anyhow::Result<PathBuf> {
         let package = self.path(name);
         let words = ["zhenyin".as_ref(), "--config".as_ref(), config.as_os_str(), "export".as_ref()];
         let more = more.iter().map(AsRef::as_ref);
@@ -87,6 +91,18 @@ fn an_inspection_is_opened_exported_and_closed_on_the_record() {
     assert!(read(&package, "report.html").contains(&format!("event {}", opened.sequence.0)));
     // It goes up like everything else.
     site.world.until("the closing receipted", |s| s.receipted > closed.sequence.0).unwrap();
+}
+
+#[test]
+fn an_agent_at_work_is_not_passed_by() {
+    let site = Site::new();
+    let text = fs::read_to_string(site.path("config.toml")).unwrap();
+    let elsewhere = site.path("elsewhere.toml");
+    fs::write(&elsewhere, text.replace("127.0.0.1:0", "127.0.0.1:1")).unwrap();
+    let error = site.export_with(&elsewhere, "p", &[]).unwrap_err();
+    assert!(format!("{error:#}").contains("at work"), "{error:#}");
+    assert!(!site.path("p").exists(), "nothing is exported without a record");
+    site.export("p", &[]).expect("the control: asked where it listens");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::api::Refusal;
+use crate::canonical::NUMBER_LIMIT;
 use crate::ids::{Pepper, Sequence, SubjectKind, SubjectToken};
 
 /// One of the people who came to inspect.
@@ -106,12 +107,14 @@ impl InspectionRequest {
         {
             return Err(Refusal::TwoInspectors);
         }
-        let Asked { from, to, tokens, kinds, seed, .. } = &self.asked;
+        let Asked { from, to, tokens, kinds, sample, seed } = &self.asked;
         let texts = [from, to, seed, &self.nonce].into_iter().flatten().chain(kinds);
         let formed = texts.into_iter().all(|text| is_line(text))
             && tokens.iter().all(|token| SubjectToken::parse(token.as_str()).is_some());
         let few = [self.inspectors.len(), tokens.len(), kinds.len()].into_iter().all(|count| count <= MANY);
-        if formed && few { Ok(()) } else { Err(Refusal::AskedTooMuch) }
+        let fits = sample.is_none_or(|count| count <= MOST)
+            && serde_json::to_string(&self.asked).is_ok_and(|text| text.len() <= ASKED_BYTES);
+        if formed && few && fits { Ok(()) } else { Err(Refusal::AskedTooMuch) }
     }
 }
 
@@ -123,13 +126,18 @@ impl InspectionClosing {
         let digest = self.sha256.as_ref().is_none_or(|text| text.len() == 64 && lower(text));
         let recipients =
             self.recipients.len() <= MANY && self.recipients.iter().all(|r| is_line(r) && lower(r));
-        if digest && recipients { Ok(()) } else { Err(Refusal::AskedTooMuch) }
+        let counts = self.events <= MOST && self.shown <= MOST;
+        if digest && recipients && counts { Ok(()) } else { Err(Refusal::AskedTooMuch) }
     }
 }
 
 /// Of each thing that can come several times.
 const MANY: usize = 64;
 const LINE_BYTES: usize = 128;
+/// Most that a count in an event may be: numbers of canonical JSON are exact to here.
+const MOST: u64 = NUMBER_LIMIT - 1;
+/// What is asked, as JSON: with 64 tokens of inspectors beside it, it fits into an event.
+const ASKED_BYTES: usize = 8_192;
 
 fn is_line(text: &str) -> bool {
     !text.is_empty() && text.len() <= LINE_BYTES && !text.chars().any(char::is_control)
@@ -188,6 +196,13 @@ mod tests {
         check(seed(&"7".repeat(129)), None, false);
         check(seed("two\nlines"), None, false);
         check(Asked::default(), Some(""), false);
+        let sample = |count| Asked { sample: Some(count), ..Asked::default() };
+        check(sample(MOST), None, true);
+        check(sample(MOST + 1), None, false);
+        // Each of these takes two bytes in JSON.
+        let quotes = |count| Asked { kinds: vec!["\"".repeat(128); count], ..Asked::default() };
+        check(quotes(31), None, true);
+        check(quotes(32), None, false);
         let foreign: SubjectToken = serde_json::from_str("\"11010518490307007X\"").unwrap();
         check(Asked { tokens: vec![foreign], ..Asked::default() }, None, false);
     }

@@ -19,7 +19,7 @@ use crate::client::{Client, ClientError};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::export::{self, ExportError, Exported, Inspection, Recipients, Sample, Selection};
-use crate::journal::JournalReader;
+use crate::journal::{self, JournalReader};
 use crate::keystore::KeyStore;
 use crate::terminal_enrolment::TerminalEnrolment;
 use whom::NumberFrom;
@@ -101,8 +101,9 @@ pub(super) fn run(command: ExportCommand, config: &Config) -> anyhow::Result<()>
     match closed? {
         Some(record) => super::say(&record),
         None => super::say(
-            "检查未记入本链：代理未运行，只读取了日志，包内有说明\n\
-             this export is on no record: the agent does not run, the journal was only read, and the package says so",
+            "检查未记入本链：代理未运行或不能记录，只读取了日志，包内有说明\n\
+             this export is on no record: the agent does not run or cannot record, the journal was only read, and \
+             the package says so",
         ),
     }
 }
@@ -129,18 +130,23 @@ struct Recorder {
 }
 
 impl Recorder {
-    /// `None` when no agent runs, or when it runs and cannot record: an inspector is never sent away for that.
+    /// `None` when no agent runs, or when it says itself that it cannot record: an inspector is never sent away for that.
+    /// One that is at work and does not answer is an error: it may have put the inspection on record already.
     fn open(config: &Config, request: &InspectionRequest) -> anyhow::Result<Option<Self>> {
-        let client = match Client::new(config.listen, &config.state) {
-            Ok(client) => client,
-            Err(ClientError::Token(_)) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
         let runtime = super::client_runtime()?;
-        match runtime.block_on(client.inspect(request)) {
-            Ok(open) => Ok(Some(Self { client, runtime, open })),
-            Err(ClientError::NoAgent { .. }) => Ok(None),
+        let opened = Client::new(config.listen, &config.state)
+            .and_then(|client| runtime.block_on(client.inspect(request)).map(|open| (client, open)));
+        match opened {
+            Ok((client, open)) => Ok(Some(Self { client, runtime, open })),
             Err(ClientError::Refused { title, .. }) if title == "not-recording" => Ok(None),
+            Err(error @ (ClientError::NoAgent { .. } | ClientError::Token(_))) => {
+                match journal::at_work(&config.state.join("journal"))? {
+                    true => {
+                        Err(anyhow::Error::new(error).context("the agent is at work but cannot be asked"))
+                    }
+                    false => Ok(None),
+                }
+            }
             Err(error) => Err(error.into()),
         }
     }

@@ -28,6 +28,12 @@ enum Place {
     Closed,
 }
 
+/// What stands for a package that is complete.
+pub(super) struct Sealed {
+    pub(super) digest: String,
+    pub(super) receipt: String,
+}
+
 impl Package {
     /// A folder without recipients, an encrypted archive with them.
     ///
@@ -66,14 +72,18 @@ impl Package {
         self.file(name, text.len() as u64, |output| output.write(text.as_bytes()))
     }
 
-    /// Writes the list; its digest stands for the whole package.
-    pub(super) fn seal(&mut self) -> Result<String, ExportError> {
+    /// Writes the receipt, which names the list's digest, and the list: nothing is a package before that is there. The
+    /// digest stands for the whole.
+    pub(super) fn seal(&mut self, receipt: impl FnOnce(&str) -> String) -> Result<Sealed, ExportError> {
         let list = std::mem::take(&mut self.list);
+        let digest = hex(digest(&SHA256, list.as_bytes()).as_ref());
+        let receipt = receipt(&digest);
+        self.put_unlisted("receipt.txt", &receipt)?;
         self.put_unlisted(LIST, &list)?;
-        Ok(hex(digest(&SHA256, list.as_bytes()).as_ref()))
+        Ok(Sealed { digest, receipt })
     }
 
-    pub(super) fn put_unlisted(&mut self, name: &str, text: &str) -> Result<(), ExportError> {
+    fn put_unlisted(&mut self, name: &str, text: &str) -> Result<(), ExportError> {
         self.write(name, text.len() as u64, |output| output.write(text.as_bytes())).map(drop)
     }
 

@@ -73,8 +73,8 @@ impl Page<'_> {
             Some(event) => {
                 format!("本次导出已记入本链：事件 {event} · this export is event {event} of the chain")
             }
-            None => "导出时代理未运行：本次导出未记入本链 · \
-                     the agent did not run: no event of the chain records this export"
+            None => "导出时代理未运行或不能记录：本次导出未记入本链 · \
+                     the agent did not run or could not record: no event of the chain records this export"
                 .to_owned(),
         }
     }

@@ -369,6 +369,15 @@ impl Drop for Lock {
     }
 }
 
+/// Whether an agent has the journal in this folder open.
+pub(crate) fn at_work(dir: &Path) -> Result<bool, JournalError> {
+    match lock(dir) {
+        Ok(_) => Ok(false),
+        Err(JournalError::InUse) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
 pub(crate) fn lock(dir: &Path) -> Result<Lock, JournalError> {
     let path = dir.join("journal.lock");
     let io = |source| FileError::Io { doing: "lock", path: path.clone(), source };

@@ -25,8 +25,8 @@ pub fn told(verified: &Verified) -> String {
         Some(event) => {
             format!("本次导出已记入本链：事件 {event} · this export is event {event} of the chain\n")
         }
-        None => "本链没有关于本次导出的事件（导出时代理未运行）\n\
-                 no event of the chain records this export: the agent did not run\n"
+        None => "本链没有关于本次导出的事件（导出时代理未运行或不能记录）\n\
+                 no event of the chain records this export: the agent did not run or could not record\n"
             .to_owned(),
     };
     text += &format!(
