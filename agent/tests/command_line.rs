@@ -64,7 +64,7 @@ fn every_command_says_what_to_do_first() {
     check(&["--config", &path, "status"], 1, "is the agent running");
     check(&["--config", &path, "terminal", "enrol", "--code", "X"], 1, "upstream.url");
     check(&["--config", &path, "journal", "show"], 1, "no chain has begun");
-    check(&["verify", &folder.path().join("none").to_string_lossy()], 1, "chain.json");
+    check(&["verify", &folder.path().join("none").to_string_lossy()], 1, "of the package cannot be read");
 }
 
 #[test]
